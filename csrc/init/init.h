@@ -1,0 +1,70 @@
+/* pyrt-init: the program between clone and exec. It executes a plan (prt_plan.h) and decides nothing.
+ *
+ * Freestanding: no libc, no relocations, for what runs here is the latency of every start. The handlers below take one
+ * operation each, and answer 0, or -1 with *err filled.
+ */
+#pragma once
+
+#include "../prt_error.h"
+#include "../prt_plan.h"
+#include "../prt_util.h"
+
+struct init {
+	const char *plan;
+	const struct prt_op *op; /* the current one */
+	int root;		 /* the new root, until PIVOT; afterwards / */
+	int kept;		 /* where entries go */
+	int empty;		 /* an empty read-only directory, for MASK */
+	int landlock;		 /* the rule set that grows */
+	int terminal;		 /* the slave end */
+	int slots[PRT_SLOTS];
+	struct prt_report report;
+};
+
+typedef int handler(struct init *init, struct prt_error *err);
+
+/* mount.c */
+handler do_propagation, do_new_mount, do_open_tree, do_attach, do_root_attributes, do_mask, do_readonly, do_pivot;
+/* entry.c */
+handler do_dir, do_file, do_symlink, do_node, do_sysctl, do_mkdirs, do_oom_score;
+/* confine.c */
+handler do_rlimit, do_umask, do_bounding, do_user, do_no_new_privs, do_seccomp, do_capabilities;
+/* landlock.c */
+handler do_landlock_new, do_landlock_path, do_landlock_enforce;
+/* scene.c */
+handler do_setsid, do_tty, do_hostname, do_domainname, do_loopback, do_go;
+/* exec.c */
+handler do_cwd, do_exec;
+/* stay.c */
+handler do_stay;
+
+/* keeper.c: the other role of this program. */
+_Noreturn void run_keeper(char **argv); /* the prefix of the names of cgroups */
+
+/* What `offset` refers to; NULL for 0. */
+static inline const char *text(const struct init *init, uint32_t offset)
+{
+	return offset ? init->plan + offset : NULL;
+}
+
+static inline const char *op_path(const struct init *init)
+{
+	return text(init, init->op->path);
+}
+
+/* 0, or a failure with what the kernel said. */
+static inline int check(long ret, const char *op, const char *path, struct prt_error *err)
+{
+	return ret < 0 ? prt_fail(err, (int)-ret, op, path, NULL) : 0;
+}
+
+static inline size_t length(const char *string)
+{
+	size_t n = 0;
+
+	while (string[n])
+		n++;
+	return n;
+}
+
+uint64_t now_ns(void);

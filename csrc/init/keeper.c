@@ -1,0 +1,153 @@
+/* The keeper: ends an engine's containers when the program that embeds the engine is gone, however it went.
+ *
+ * One per engine, outside of every container. It starts with
+ *   0  a SOCK_SEQPACKET socket on which the engine sends struct order; ADD brings a container's pidfd along
+ *   1  a pidfd of the host program: its end is the signal. The socket's end alone would not do, for children
+ *      that the host program has forked may hold its other side open.
+ *   2… directories below which the containers' cgroups lie, whose names begin with argv[2]
+ * On the end of either it kills all that it still holds (a killed PID 1 takes its namespace with it), waits for them, and
+ * removes their cgroups.
+ */
+#include "init.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define SLOTS 65536
+#define FIRST_CGROUP 2
+#define TRIES 250
+
+struct order {
+	uint32_t kind; /* 1: add, 0: drop */
+	uint32_t slot;
+};
+
+static int held[SLOTS]; /* pidfd + 1, for zero means none */
+static uint32_t top;
+
+static long receive(struct order *order, int *fd)
+{
+	struct iovec data = {.iov_base = order, .iov_len = sizeof *order};
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	long n = PRT_RETRY(PRT_SYS(SYS_recvmsg, 0, &message, MSG_CMSG_CLOEXEC, 0, 0, 0));
+
+	*fd = -1;
+	if (n > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int)))
+		*fd = *(const int *)(const void *)CMSG_DATA(&control.header);
+	return n;
+}
+
+/* Answers 0 when the engine has gone. */
+static int obey(void)
+{
+	struct order order;
+	int fd;
+
+	if (receive(&order, &fd) != (long)sizeof order)
+		return 0;
+	if (order.slot >= SLOTS)
+		return 1;
+	if (held[order.slot])
+		(void)sys_close(held[order.slot] - 1);
+	held[order.slot] = order.kind ? fd + 1 : 0;
+	if (order.slot >= top)
+		top = order.slot + 1;
+	return 1;
+}
+
+static void kill_all(void)
+{
+	for (uint32_t i = 0; i < top; i++)
+		if (held[i])
+			(void)PRT_SYS(SYS_pidfd_send_signal, held[i] - 1, SIGKILL, NULL, 0, 0, 0);
+	for (uint32_t i = 0; i < top; i++) {
+		struct pollfd one = {.fd = held[i] - 1, .events = POLLIN};
+		struct {
+			int64_t seconds, nanoseconds;
+		} limit = {.seconds = 10};
+		if (held[i])
+			(void)PRT_SYS(SYS_ppoll, &one, 1, &limit, NULL, 0, 0);
+	}
+}
+
+static int begins_with(const char *name, const char *prefix)
+{
+	while (*prefix && *name == *prefix) {
+		name++;
+		prefix++;
+	}
+	return !*prefix;
+}
+
+struct entry {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t size;
+	uint8_t type;
+	char name[];
+};
+
+/* Cgroups that a container made inside its own lie deeper; a few levels are ours to look through. */
+static void remove_cgroups(int dir, const char *prefix, int depth)
+{
+	char buffer[4096] __attribute__((aligned(8)));
+	long n;
+
+	while ((n = PRT_SYS(SYS_getdents64, dir, buffer, sizeof buffer, 0, 0, 0)) > 0) {
+		for (long at = 0; at < n; at += ((const struct entry *)(const void *)(buffer + at))->size) {
+			const struct entry *entry = (const void *)(buffer + at);
+			if (entry->type != 4 /* DT_DIR */ || entry->name[0] == '.' || !begins_with(entry->name, prefix))
+				continue;
+			cleanup_fd int inner = sys_openat(dir, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+			if (inner >= 0 && depth)
+				remove_cgroups(inner, "", depth - 1);
+			/* dying tasks leave their cgroup a little after their parent could see them dead */
+			for (int tries = 0; tries < TRIES; tries++) {
+				int64_t pause[2] = {0, 2000000};
+				if (sys_unlinkat(dir, entry->name, 0x200 /* AT_REMOVEDIR */) != -EBUSY)
+					break;
+				(void)PRT_SYS(SYS_nanosleep, pause, NULL, 0, 0, 0, 0);
+			}
+		}
+	}
+}
+
+/* As many containers as the hard limit allows to hold. */
+static void raise_limit(void)
+{
+	uint64_t limit[2];
+
+	if (PRT_SYS(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, limit, 0, 0) < 0)
+		return;
+	limit[0] = limit[1];
+	(void)PRT_SYS(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, NULL, 0, 0);
+}
+
+_Noreturn void run_keeper(char **argv)
+{
+	struct pollfd ends[2] = {{.fd = 0, .events = POLLIN}, {.fd = 1, .events = POLLIN}};
+	uint64_t all = ~0ull;
+
+	(void)PRT_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all, 0, 0);
+	(void)PRT_SYS(SYS_setsid, 0, 0, 0, 0, 0, 0);
+	raise_limit();
+	for (;;) {
+		if (PRT_SYS(SYS_ppoll, ends, 2, NULL, NULL, 0, 0) < 0)
+			continue;
+		if (ends[1].revents || (ends[0].revents && !obey()))
+			break;
+	}
+	kill_all();
+	for (int dir = FIRST_CGROUP; argv[0] && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++)
+		remove_cgroups(dir, argv[0], 3);
+	sys_exit(0);
+}

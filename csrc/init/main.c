@@ -1,0 +1,150 @@
+#include "init.h"
+
+#include <errno.h>
+#include <linux/mman.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define STEP(kind, name) [kind] = {do_##name, #name}
+
+static const struct {
+	handler *run;
+	const char *name;
+} steps[PRT_OP_KINDS] = {
+	STEP(PRT_PROPAGATION, propagation),
+	STEP(PRT_NEW_MOUNT, new_mount),
+	STEP(PRT_OPEN_TREE, open_tree),
+	STEP(PRT_ATTACH, attach),
+	STEP(PRT_DIR, dir),
+	STEP(PRT_FILE, file),
+	STEP(PRT_SYMLINK, symlink),
+	STEP(PRT_NODE, node),
+	STEP(PRT_ROOT_ATTRIBUTES, root_attributes),
+	STEP(PRT_MASK, mask),
+	STEP(PRT_READONLY, readonly),
+	STEP(PRT_SYSCTL, sysctl),
+	STEP(PRT_MKDIRS, mkdirs),
+	STEP(PRT_PIVOT, pivot),
+	STEP(PRT_SETSID, setsid),
+	STEP(PRT_TTY, tty),
+	STEP(PRT_HOSTNAME, hostname),
+	STEP(PRT_DOMAINNAME, domainname),
+	STEP(PRT_LOOPBACK, loopback),
+	STEP(PRT_OOM_SCORE, oom_score),
+	STEP(PRT_RLIMIT, rlimit),
+	STEP(PRT_UMASK, umask),
+	STEP(PRT_BOUNDING, bounding),
+	STEP(PRT_USER, user),
+	STEP(PRT_CWD, cwd),
+	STEP(PRT_NO_NEW_PRIVS, no_new_privs),
+	STEP(PRT_LANDLOCK_NEW, landlock_new),
+	STEP(PRT_LANDLOCK_PATH, landlock_path),
+	STEP(PRT_LANDLOCK_ENFORCE, landlock_enforce),
+	STEP(PRT_GO, go),
+	STEP(PRT_SECCOMP, seccomp),
+	STEP(PRT_CAPABILITIES, capabilities),
+	STEP(PRT_STAY, stay),
+	STEP(PRT_EXEC, exec),
+};
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	(void)PRT_SYS(SYS_clock_gettime, CLOCK_MONOTONIC, &t, 0, 0, 0, 0);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The host program may ignore signals (Python does, SIGPIPE); a new program wants to find the defaults. */
+static void reset_signals(void)
+{
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} standard = {0};
+	uint64_t none = 0;
+
+	for (int signal = 1; signal <= 64; signal++)
+		(void)PRT_SYS(SYS_rt_sigaction, signal, &standard, NULL, sizeof none, 0, 0);
+	(void)PRT_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none, 0, 0);
+}
+
+static int map_plan(struct init *init, struct prt_error *err)
+{
+	struct stat st;
+
+	int ret = (int)PRT_SYS(SYS_fstat, PRT_FD_PLAN, &st, 0, 0, 0, 0);
+	if (ret < 0)
+		return check(ret, "fstat", "plan", err);
+	long at = PRT_SYS(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, PRT_FD_PLAN, 0);
+	if (at < 0 && at > -4096)
+		return check(at, "mmap", "plan", err);
+	(void)sys_close(PRT_FD_PLAN);
+	init->plan = (const char *)at;
+	const struct prt_plan *plan = (const void *)init->plan;
+	if ((size_t)st.st_size < sizeof *plan || plan->magic != PRT_PLAN_MAGIC || plan->size != st.st_size)
+		return prt_fail(err, EINVAL, "plan", NULL, "not a plan of this version of pyrt-init");
+	return 0;
+}
+
+static int run_plan(struct init *init, struct prt_error *err)
+{
+	if (map_plan(init, err) < 0)
+		return -1;
+	const struct prt_plan *plan = (const void *)init->plan;
+	const struct prt_op *ops = (const void *)(plan + 1);
+
+	for (uint32_t i = 0; i < plan->op_count; i++) {
+		init->op = &ops[i];
+		if (init->op->kind >= PRT_OP_KINDS || !steps[init->op->kind].run)
+			return prt_fail(err, EINVAL, "plan", NULL, "an operation that pyrt-init does not know");
+		if (steps[init->op->kind].run(init, err) < 0) {
+			err->step = (int32_t)i + 1;
+			return -1;
+		}
+	}
+	return prt_fail(err, EINVAL, "plan", NULL, "it ends without an exec");
+}
+
+/* The plan's own place, and then the report of a failure, are all that runs before the program. */
+static _Noreturn void run_container(void)
+{
+	static struct init init = {.root = -1, .kept = -1, .empty = -1, .landlock = -1, .terminal = -1};
+	static struct prt_error err;
+
+	init.report.entered_ns = now_ns();
+	for (int i = 0; i < PRT_SLOTS; i++)
+		init.slots[i] = -1;
+	if (sys_fcntl(PRT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0) {
+		static const char note[] = "pyrt-init: only pyrt can start this program\n";
+		(void)sys_write(2, note, sizeof note - 1);
+		sys_exit(125);
+	}
+	reset_signals();
+	(void)PRT_SYS(SYS_umask, 0, 0, 0, 0, 0, 0);
+	(void)run_plan(&init, &err);
+	(void)PRT_SYS(SYS_sendto, PRT_FD_CONTROL, &err, sizeof err, MSG_NOSIGNAL, NULL, 0);
+	sys_exit(125);
+}
+
+_Noreturn void prt_start(long *stack);
+
+/* `stack` is what the kernel passes: argc, argv, … */
+__attribute__((used)) _Noreturn void prt_start(long *stack)
+{
+	char **argv = (char **)(stack + 1);
+
+	if (stack[0] > 1 && argv[1][0] == 'k')
+		run_keeper(argv + 2);
+	run_container();
+}
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall prt_start\n\tud2\n");
+#elif defined(__aarch64__)
+__asm__(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl prt_start\n\tbrk #0\n");
+#endif

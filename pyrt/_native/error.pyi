@@ -1,0 +1,3 @@
+from typing import NoReturn
+
+def raise_packed(packed: bytes) -> NoReturn: ...

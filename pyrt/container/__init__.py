@@ -1,0 +1,47 @@
+"""Containers: from an image's configuration and the caller's options to what the runtime executes.
+
+Takes ImageConfig, RunOptions and HostFacts; gives a Draft, which with the mounts of a snapshot is a Bundle. Raises
+InvalidOption naming the option that is wrong, Unsupported for what the host or this release cannot give.
+
+The parsers read the notations of the docker command line; each gives a value or raises InvalidOption.
+"""
+
+from __future__ import annotations
+
+from pyrt.container.blkio import parse_throttle, parse_weight
+from pyrt.container.devices import DeviceMapping, parse_device, parse_device_rule
+from pyrt.container.env import parse_env, parse_env_file
+from pyrt.container.host import HostFacts
+from pyrt.container.mount import Mount, parse_mount, parse_volume
+from pyrt.container.options import RunOptions
+from pyrt.container.result import Result
+from pyrt.container.sizes import parse_size
+from pyrt.container.spec import Draft, Identity, Lookup, build
+from pyrt.container.stop import parse_signal
+from pyrt.container.tmpfs import parse_tmpfs
+from pyrt.container.ulimits import Ulimit, parse_ulimit
+
+__all__ = [
+    "DeviceMapping",
+    "Draft",
+    "HostFacts",
+    "Identity",
+    "Lookup",
+    "Mount",
+    "Result",
+    "RunOptions",
+    "Ulimit",
+    "build",
+    "parse_device",
+    "parse_device_rule",
+    "parse_env",
+    "parse_env_file",
+    "parse_mount",
+    "parse_signal",
+    "parse_size",
+    "parse_throttle",
+    "parse_tmpfs",
+    "parse_ulimit",
+    "parse_volume",
+    "parse_weight",
+]

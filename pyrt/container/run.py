@@ -1,0 +1,129 @@
+"""Follows a started container to its end: input, output with its limits, timeout.
+
+Takes a Process and what becomes of its streams, gives a Result. However the call is left (a timeout, a limit, Ctrl-C, any
+exception), the container has ended by then.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pyrt.container.result import Result
+from pyrt.container.sizes import size
+from pyrt.errors import InvalidOption
+from pyrt.runtime import OutputLimit, Process, TextMode, TimedOut
+from pyrt.runtime.capture import Capture, Lines, Sink
+
+__all__ = ["Output", "check_input", "follow"]
+
+OnLine = Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What becomes of the streams: callbacks for each line, or kept, up to `limit_bytes` each; text or bytes."""
+
+    on_stdout: OnLine | None = None
+    on_stderr: OnLine | None = None
+    limit_bytes: int | None = None
+    action: Literal["truncate", "kill"] = "truncate"
+    text: TextMode | None = None
+
+    @classmethod
+    def read(
+        cls,
+        on_stdout: OnLine | None,
+        on_stderr: OnLine | None,
+        output_limit: int | str | None,
+        output_action: str,
+        text: TextMode | None,
+    ) -> Output:
+        """Check the caller's arguments. Raises InvalidOption."""
+        for name, callback in (("on_stdout", on_stdout), ("on_stderr", on_stderr)):
+            if callback is not None and not callable(callback):
+                raise InvalidOption(f"{callback!r} cannot be called", argument=name)
+        if output_action not in ("truncate", "kill"):
+            raise InvalidOption(f"{output_action!r} is neither 'truncate' nor 'kill'", argument="output_action")
+        limit = None if output_limit is None else size(output_limit, "output_limit")
+        return cls(on_stdout, on_stderr, limit, "kill" if output_action == "kill" else "truncate", text)
+
+    def sink(self, callback: OnLine | None) -> Sink:
+        """Make what takes one stream."""
+        if callback is None:
+            return Capture(self.limit_bytes)
+        if self.text is None:
+            return Lines(callback)
+        encoding, errors = self.text.encoding or "utf-8", self.text.errors or "strict"
+        return Lines(lambda line: callback(line.decode(encoding, errors)))
+
+
+def follow(process: Process, output: Output, *, input: bytes | str | None, timeout: float | None) -> Result:
+    """Feed and read a container until it ends or `timeout` seconds after now, and give its Result."""
+    sinks = {
+        name: (stream.fileno(), output.sink(callback))
+        for name, stream, callback in (
+            ("stdout", process.stdout, output.on_stdout),
+            ("stderr", process.stderr, output.on_stderr),
+        )
+        if stream is not None
+    }
+    names = {fd: name for name, (fd, _) in sinks.items()}
+
+    def watch(fd: int) -> None:
+        name = names[fd]
+        if output.action == "kill" and output.limit_bytes is not None and sinks[name][1].is_over:
+            process.end(OutputLimit(name, output.limit_bytes))
+
+    with process:
+        raw = encode(input, output.text)
+        if not process.pump(dict(sinks.values()), raw, timeout, watch):
+            process.end(TimedOut(timeout or 0))
+            process.pump(dict(sinks.values()))
+        process.wait()
+        return result(process, output, {name: sink for name, (_, sink) in sinks.items()})
+
+
+def result(process: Process, output: Output, sinks: dict[str, Sink]) -> Result:
+    """Put together what is known at the end."""
+    kept = {name: sink for name, sink in sinks.items() if isinstance(sink, Capture)}
+    assert process.returncode is not None and process.exit_cause is not None
+    return Result(
+        process.args,
+        process.returncode,
+        *(decode(kept[name].bytes(), output.text) if name in kept else None for name in ("stdout", "stderr")),
+        exit_cause=process.exit_cause,
+        usage=process.usage(),
+        effective=process.effective,
+        timings=process.timings,
+        stdout_omitted_bytes=kept["stdout"].omitted_bytes if "stdout" in kept else 0,
+        stderr_omitted_bytes=kept["stderr"].omitted_bytes if "stderr" in kept else 0,
+    )
+
+
+def encode(input: bytes | str | None, text: TextMode | None) -> bytes | None:
+    """Give the bytes of the input."""
+    if isinstance(input, str):
+        return input.encode((text and text.encoding) or "utf-8", (text and text.errors) or "strict")
+    return input
+
+
+def decode(raw: bytes, text: TextMode | None) -> bytes | str:
+    """Give the output as bytes, or as text with universal newlines."""
+    if text is None:
+        return raw
+    return io.TextIOWrapper(io.BytesIO(raw), text.encoding, text.errors).read()
+
+
+def check_input(input: Any, stdin: Any, text: TextMode | None) -> None:
+    """Raise InvalidOption for an input that the streams cannot take."""
+    if input is None:
+        return
+    if stdin is not None:
+        raise InvalidOption("cannot be given together with stdin", argument="input")
+    if isinstance(input, str) and text is None:
+        raise InvalidOption("is text, but the streams are bytes: give text=True or bytes", argument="input")
+    if not isinstance(input, (str, bytes, bytearray, memoryview)):
+        raise InvalidOption(f"{type(input).__name__} is neither bytes nor str", argument="input")

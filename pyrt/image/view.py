@@ -1,0 +1,39 @@
+"""The contract of an image view.
+
+A view is what one image name means at the moment it is opened, and never changes afterwards: `config` says how the
+image wants to be run, `rootfs` how a container's root comes to be from it. A view holds nothing open and may be used by
+any number of threads and containers; opening one may cost milliseconds, using it does not.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pyrt.oci.config import ImageConfig
+from pyrt.runtime.bundle import Rootfs
+from pyrt.snapshot import Snapshotter
+
+__all__ = ["DEFAULT_PATH", "ImageView"]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Docker's, where an image has none
+
+
+class ImageView(Protocol):
+    """One image, opened."""
+
+    @property
+    def name(self) -> str:
+        """The full name of the image, transport included."""
+
+    @property
+    def config(self) -> ImageConfig:
+        """How the image asks to be run."""
+
+    def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
+        """Give the directories that an Overlay of this view has below it: all of them must be fit for one."""
+
+    def rootfs(self, snapshotter: Snapshotter, key: str) -> Rootfs:
+        """Prepare the snapshots of a container under `key` and give its root.
+
+        Raises Unsupported where this snapshotter cannot show this image, and what Snapshotter.prepare raises.
+        """

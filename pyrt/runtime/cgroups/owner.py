@@ -1,0 +1,78 @@
+"""Whose a cgroup is: its name begins with the process that made it, so that what a dead one left can be cleared.
+
+A process is told by its number and its start time (field 22 of proc_pid_stat(5)), which no later process of this number
+shares. Numbers mean something in one pid namespace only, so in any but the first its inode is a third part.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+from pyrt.errors import NotFound
+from pyrt.runtime.cgroups.files import read
+from pyrt.runtime.cgroups.layout import Layout
+from pyrt.runtime.cgroups.parents import parents_of, tidy
+
+__all__ = ["is_orphan", "owner_name", "sweep"]
+
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+_OWNED = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?-.+")
+
+
+def owner_name(pid: int | None = None) -> str:
+    """Give the name under which a process (this one) owns cgroups: `<owner>-<n>` is one of them.
+
+    Raises NotFound where there is no such process.
+    """
+    pid = os.getpid() if pid is None else pid
+    start = _start_time(pid)
+    if start is None:
+        raise NotFound(f"no process {pid}")
+    namespace = _pid_namespace()
+    return f"{pid}.{start}" if namespace == _FIRST_PID_NAMESPACE else f"{pid}.{start}.{namespace}"
+
+
+def sweep(layout: Layout, *, keep: Collection[str] = ()) -> list[str]:
+    """Kill and remove the cgroups of processes that are gone, except `keep`; give their names.
+
+    Those of living processes, and of other pid namespaces, are never touched; parents without children go too.
+    """
+    removed = []
+    for name in sorted(set(_names(layout)) - set(keep)):
+        if is_orphan(name):
+            with suppress(NotFound):  # another process sweeps too
+                cgroup = layout.adopt(name)
+                cgroup.kill()
+                cgroup.remove()
+                removed.append(name)
+    for hierarchy in layout.hierarchies:
+        tidy(hierarchy, layout.top)
+    return removed
+
+
+def _names(layout: Layout) -> Iterator[str]:
+    for hierarchy in layout.hierarchies:
+        for parent in parents_of(hierarchy, layout.top):
+            with suppress(FileNotFoundError):
+                yield from os.listdir(f"{hierarchy.base}/{parent}")
+
+
+def is_orphan(name: str) -> bool:
+    """Say whether a name was given by a process of this pid namespace that is gone."""
+    owned = _OWNED.fullmatch(name)
+    if owned is None:
+        return False
+    pid, start, namespace = owned.groups()
+    return int(namespace or _FIRST_PID_NAMESPACE) == _pid_namespace() and _start_time(int(pid)) != int(start)
+
+
+def _start_time(pid: int) -> int | None:
+    stat = read(f"/proc/{pid}/stat")
+    return int(stat[stat.rindex(")") + 2 :].split()[19]) if stat else None
+
+
+def _pid_namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino

@@ -1,0 +1,62 @@
+"""The control socket between the host program and a starting pyrt-init.
+
+Takes a socket whose other end is in the container; gives what came: the report of a start, and the terminal's master end.
+End of file means that the program runs, for the exec closes the other end.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+from pyrt._native.error import raise_packed
+from pyrt.errors import Unavailable
+
+__all__ = ["Started", "await_start"]
+
+REPORT = struct.Struct("=3Q")
+ERROR_BYTES = 512
+GO = b"g"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When pyrt-init was where, on CLOCK_MONOTONIC, and the terminal, whose owner is the receiver."""
+
+    entered_ns: int
+    rooted_ns: int
+    ready_ns: int
+    terminal: int | None
+
+
+def await_start(control: socket.socket) -> Started:
+    """Let the container go on and wait until its program runs.
+
+    Raises SyscallError for a step that failed, Unavailable where pyrt-init was killed before it could say anything.
+    """
+    report: tuple[int, int, int] | None = None
+    terminal: int | None = None
+    try:
+        try:
+            control.send(GO, socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has failed already, and says why below
+        while True:
+            message, fds, _, _ = socket.recv_fds(control, ERROR_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            if fds:
+                terminal = fds[0]
+            if len(message) == ERROR_BYTES:
+                raise_packed(message)
+            if len(message) == REPORT.size:
+                report = REPORT.unpack(message)
+            if not message:
+                break
+        if report is None:
+            raise Unavailable("the container was killed while it started; was its memory limit too small to start in?")
+    except BaseException:
+        if terminal is not None:
+            os.close(terminal)
+        raise
+    return Started(*report, terminal)

@@ -1,0 +1,37 @@
+"""Namespaces by the specification's names, as clone(2) flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyrt.errors import InvalidSpec
+from pyrt.oci.spec import Namespace
+
+__all__ = ["clone_flags"]
+
+FLAGS = {
+    "mount": 0x00020000,
+    "cgroup": 0x02000000,
+    "uts": 0x04000000,
+    "ipc": 0x08000000,
+    "pid": 0x20000000,
+    "network": 0x40000000,
+}
+
+
+def clone_flags(namespaces: Iterable[Namespace]) -> int:
+    """Give the flags for what is to be made; "user" is not among them, for its ids have to be mapped before.
+
+    Raises InvalidSpec for an unknown type, one that is to be joined, and a container without mount or pid namespace.
+    """
+    flags = 0
+    for namespace in namespaces:
+        if namespace.path is not None:
+            raise InvalidSpec(f"the {namespace.type} namespace of another process cannot be joined", argument="namespaces")
+        if namespace.type not in FLAGS and namespace.type != "user":
+            raise InvalidSpec(f"no namespace is of type {namespace.type!r}", argument="namespaces")
+        flags |= FLAGS.get(namespace.type, 0)
+    for needed in ("mount", "pid"):
+        if not flags & FLAGS[needed]:
+            raise InvalidSpec(f"a container needs a {needed} namespace of its own", argument="namespaces")
+    return flags

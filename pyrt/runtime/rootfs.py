@@ -1,0 +1,268 @@
+"""The part of a plan that builds the root: layers, files, mounts, devices.
+
+Takes a Bundle, writes operations. Everything happens in the container's own mount namespace, on a staging directory of
+the host that stays empty for all others; so nothing has to be unmounted or removed afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from pyrt.errors import InvalidSpec
+from pyrt.oci.spec import Device, Mount
+from pyrt.runtime import mount_options
+from pyrt.runtime.bundle import Bundle, File, Rootfs
+from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, MountOptions
+from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
+
+__all__ = ["RootfsWriter"]
+
+DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+
+class RootfsWriter:
+    """Writes the root of one bundle; `stage` is an empty directory of the host."""
+
+    def __init__(self, writer: PlanWriter, bundle: Bundle, *, stage: str, in_user_namespace: bool) -> None:
+        self._writer = writer
+        self._spec = bundle.spec
+        self._rootfs: Rootfs = bundle.rootfs
+        self._stage = stage
+        self._in_user_namespace = in_user_namespace
+        self._early: dict[str, int] = {}
+
+    def write(self, cgroup_mounts: Iterable[Mount]) -> None:
+        """Write everything from the first mount to the last device."""
+        mounts = [(mount, mount_options.parse(mount.options)) for mount in self._spec.mounts]
+        self._open_propagating(mounts)
+        self._writer.add(Kind.PROPAGATION, a=MS_REC | MS_PRIVATE)
+        self._root()
+        for mount, options in mounts:
+            if mount.type == "cgroup":
+                self._cgroups(mount, options, tuple(cgroup_mounts))
+            else:
+                self._mount(mount, options)
+
+    def _open_propagating(self, mounts: list[tuple[Mount, MountOptions]]) -> None:
+        """Clone what shall stay connected with the host before everything else is cut off."""
+        for mount, options in mounts:
+            if options.is_bind and options.propagation not in (0, MS_PRIVATE):
+                self._early[mount.destination] = self._open_tree(mount, options)
+
+    def _open_tree(self, mount: Mount, options: MountOptions) -> int:
+        slot = self._writer.slot()
+        flags = OpFlag.RECURSIVE if options.is_recursive else OpFlag.NONE
+        self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, a=slot)
+        return slot
+
+    def _root(self) -> None:
+        mounts = self._rootfs.mounts
+        groups = group_files(self._rootfs.files, [mount.destination for mount in mounts])
+        if any(is_private_overlay(mount) for mount in mounts):
+            self._scratch()
+        slots = [
+            self._overlay(index, mount, groups[index]) if mount.type == "overlay" else None
+            for index, mount in enumerate(mounts)
+        ]
+        on_stage = OpFlag.ON_HOST | OpFlag.AS_ROOT
+        if slots[0] is not None:
+            self._writer.add(Kind.ATTACH, on_stage, path=self._stage, a=slots[0])
+        else:
+            slot = self._plain_root(mounts[0])
+            self._writer.add(Kind.ATTACH, on_stage | OpFlag.KEEP, path=self._stage, a=slot)
+            self._files("", groups[0], None)
+        for mount, slot in zip(mounts[1:], slots[1:], strict=True):
+            if slot is None:
+                self._mount(mount, mount_options.parse(mount.options))
+            else:
+                self._writer.add(Kind.ATTACH, OpFlag.PLAIN | OpFlag.MAKE_DIR, path=mount.destination, a=slot)
+
+    def _plain_root(self, mount: Mount) -> int:
+        """A root that is no overlay: a private copy of a tree, or a tmpfs that the other mounts fill."""
+        options = mount_options.parse(mount.options)
+        if options.is_bind:
+            return self._open_tree(mount, options)
+        slot = self._writer.slot()
+        data = options.packed_data()[:-1] + self._size_option() + b"\0"
+        self._writer.add(Kind.NEW_MOUNT, type=mount.type, source=mount.source, data=data, a=slot, b=options.attributes)
+        return slot
+
+    def _size_option(self) -> bytes:
+        size = self._rootfs.scratch_bytes
+        return b"" if size is None else b"size\0%d\0" % size
+
+    def _scratch(self) -> None:
+        slot = self._writer.slot()
+        data = b"mode\x000755\0" + self._size_option() + b"\0"
+        self._writer.add(Kind.NEW_MOUNT, type="tmpfs", source="pyrt", data=data, a=slot)
+        self._writer.add(Kind.ATTACH, OpFlag.ON_HOST | OpFlag.KEEP, path=self._stage, a=slot)
+
+    def _overlay(self, index: int, mount: Mount, files: Iterable[File]) -> int:
+        """Make an overlay, with an upper of its own on the scratch if it has none; its files go there."""
+        options = mount_options.parse(mount.options)
+        data = dict(options.data)
+        if is_private_overlay(mount):
+            lower = top_lower(data["lowerdir"])
+            self._directory(f"{index}", 0o755)
+            self._directory(f"{index}/work", 0o755)
+            self._directory_like(f"{index}/upper", lower)
+            self._files(f"{index}/upper", files, lower)
+            data["upperdir"] = f"{self._stage}/{index}/upper"
+            data["workdir"] = f"{self._stage}/{index}/work"
+        slot = self._writer.slot()
+        packed = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in data.items()) + b"\0"
+        self._writer.add(Kind.NEW_MOUNT, type="overlay", source="overlay", data=packed, a=slot, b=options.attributes)
+        return slot
+
+    def _directory(self, path: str, mode: int, uid: int = 0, gid: int = 0, xattr: bytes | None = None) -> None:
+        self._writer.add(Kind.DIR, path=path, a=mode, b=uid << 32 | gid, data=xattr)
+
+    def _directory_like(self, path: str, like: str) -> None:
+        """An upper directory hides the owner and mode of the lower one: give it the same."""
+        try:
+            st = os.lstat(like)
+        except OSError:
+            return self._directory(path, 0o755)
+        if not stat.S_ISDIR(st.st_mode):
+            return self._directory(path, 0o755)
+        uid, gid = (0, 0) if self._in_user_namespace else (st.st_uid, st.st_gid)
+        return self._directory(path, stat.S_IMODE(st.st_mode), uid, gid)
+
+    def _files(self, upper: str, files: Iterable[File], lower: str | None) -> None:
+        opaque = b"user.overlay.opaque\0" if self._in_user_namespace else b"trusted.overlay.opaque\0"
+        known = {"/"} | {file.path for file in files if file.type == "dir"}
+        for file in files:
+            if lower is not None:
+                for parent in missing_parents(file.path, known):
+                    self._directory_like(upper + parent, lower + parent)
+            owner = file.uid << 32 | file.gid
+            path = upper + file.path
+            if file.type == "dir":
+                is_opaque = file.opaque and lower is not None
+                self._directory(path, file.mode, file.uid, file.gid, opaque if is_opaque else None)
+            elif file.type == "symlink":
+                self._writer.add(Kind.SYMLINK, path=path, data=file.content + b"\0", b=owner)
+            else:
+                self._writer.add(Kind.FILE, path=path, data=file.content, a=file.mode, b=owner, c=len(file.content))
+
+    def _mount(self, mount: Mount, options: MountOptions) -> None:
+        writer = self._writer
+        flags = OpFlag.MAKE_DIR
+        if options.is_bind:
+            slot = self._early.get(mount.destination)
+            if slot is None:
+                slot = self._open_tree(mount, options)
+            if not os.path.isdir(mount.source):
+                flags = OpFlag.MAKE_FILE
+        else:
+            slot = writer.slot()
+            writer.add(
+                Kind.NEW_MOUNT,
+                type=mount.type,
+                source=mount.source or mount.type,
+                data=options.packed_data(),
+                a=slot,
+                b=options.attributes,
+            )
+            if mount.destination in ("/proc", "/dev", "/sys"):
+                flags |= OpFlag.PLAIN
+        attributes = options.recursive_attributes or (options.attributes if options.is_bind else 0)
+        if options.recursive_attributes:
+            flags |= OpFlag.RECURSIVE
+        if options.is_propagation_recursive:
+            flags |= OpFlag.RECURSIVE_PROPAGATION
+        is_dev = mount.destination == "/dev" and mount.type == "tmpfs"
+        if is_dev:
+            flags |= OpFlag.KEEP
+        writer.add(Kind.ATTACH, flags, path=mount.destination, a=slot, b=attributes, c=options.propagation)
+        if is_dev:
+            self._devices(self._spec.linux.devices)
+
+    def _cgroups(self, mount: Mount, options: MountOptions, hierarchies: Sequence[Mount]) -> None:
+        """A mount of type "cgroup" stands for the hierarchies of this host: one v2 tree, or a directory for each."""
+        if len(hierarchies) == 1 and hierarchies[0].type == "cgroup2":
+            return self._mount(replace(mount, type="cgroup2"), options)
+        names = [os.path.basename(hierarchy.destination) for hierarchy in hierarchies]
+        slot = self._writer.slot()
+        self._writer.add(Kind.NEW_MOUNT, type="tmpfs", source="tmpfs", data=b"mode\x000755\0\0", a=slot)
+        self._writer.add(Kind.ATTACH, OpFlag.KEEP | OpFlag.MAKE_DIR, path=mount.destination, a=slot)
+        for name in names:
+            self._directory(name, 0o755)
+        self._writer.add(Kind.ROOT_ATTRIBUTES, OpFlag.KEEP, b=options.attributes)
+        for name, hierarchy in zip(names, hierarchies, strict=True):
+            data = tuple((controller, "") for controller in hierarchy.options)
+            own = replace(hierarchy, destination=f"{mount.destination}/{name}")
+            self._mount(own, replace(options, data=data))
+        return None
+
+    def _devices(self, devices: Iterable[Device]) -> None:
+        for device in devices:
+            if not device.path.startswith("/dev/"):
+                raise InvalidSpec(f"{device.path}: a device node can only be below /dev", argument="devices")
+            kind = DEVICE_TYPES.get(device.type)
+            if kind is None:
+                raise InvalidSpec(f"{device.path}: device type {device.type!r} is none of c, u, b, p", argument="devices")
+            self._writer.add(
+                Kind.NODE,
+                path=device.path.removeprefix("/dev/"),
+                a=kind | device.file_mode,
+                b=device.uid << 32 | device.gid,
+                c=kernel_device(device.major, device.minor),
+            )
+        for name, target in DEVICE_LINKS.items():
+            self._writer.add(Kind.SYMLINK, path=name, data=target.encode() + b"\0")
+
+
+def kernel_device(major: int, minor: int) -> int:
+    """Encode a device number as mknod(2) takes it from user space."""
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def is_private_overlay(mount: Mount) -> bool:
+    """Say whether a mount is an overlay that wants an upper directory of its own."""
+    has_upper = any(option.startswith("upperdir=") for option in mount.options)
+    return mount.type == "overlay" and not has_upper and "ro" not in mount.options
+
+
+def group_files(files: Iterable[File], destinations: Sequence[str]) -> list[list[File]]:
+    """Give for each mount the files that lie on it, with their paths relative to it."""
+    groups: list[list[File]] = [[] for _ in destinations]
+    longest_first = sorted(enumerate(destinations), key=lambda each: -len(each[1]))
+    for file in files:
+        for index, destination in longest_first:
+            if not destination or file.path.startswith(destination + "/"):
+                groups[index].append(replace(file, path=file.path[len(destination) :]) if destination else file)
+                break
+    return groups
+
+
+def missing_parents(path: str, known: set[str]) -> list[str]:
+    """Give the directories above `path` that are not in `known`, outermost first, and add them."""
+    parents = []
+    parent = os.path.dirname(path)
+    while parent not in known:
+        known.add(parent)
+        parents.append(parent)
+        parent = os.path.dirname(parent)
+    return parents[::-1]
+
+
+def top_lower(lowerdir: str) -> str:
+    """Give the topmost directory of an overlay's `lowerdir`, without its escapes."""
+    path = []
+    characters = iter(lowerdir)
+    for character in characters:
+        if character == ":":
+            break
+        path.append(next(characters, "") if character == "\\" else character)
+    return "".join(path)

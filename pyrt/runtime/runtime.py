@@ -1,0 +1,249 @@
+"""Starts containers, and holds what all containers of one engine share.
+
+Takes a Bundle, gives a Process. The order of a start: decide (plan, filter), make the cgroup, spawn, entrust to the
+keeper, let go, wait for the exec. What was made is unmade in the reverse order when a step fails.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any
+
+from pyrt._native.spawn import spawn
+from pyrt.errors import CommandError, SyscallError
+from pyrt.oci.spec import Mount, Spec
+from pyrt.runtime import plan
+from pyrt.runtime.bundle import Bundle
+from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
+from pyrt.runtime.cgroups.parents import parents_of
+from pyrt.runtime.control import Started, await_start
+from pyrt.runtime.keeper import Keeper
+from pyrt.runtime.namespaces import clone_flags
+from pyrt.runtime.process import Process, Timings
+from pyrt.runtime.program import open_program
+from pyrt.runtime.rootless import IdMappings, UserNamespaces, own_mappings
+from pyrt.runtime.seccomp import Filters
+from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
+from pyrt.runtime.wait import reap, wait_readable
+
+__all__ = ["Runtime"]
+
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class Runtime:
+    """What the containers of one engine share; `root` is the engine's directory. Thread-safe."""
+
+    def __init__(self, root: Path, *, cgroup_parent: str | None = None) -> None:
+        self._stage = root / "stage"
+        self._stage.mkdir(mode=0o755, exist_ok=True)
+        self._filters = Filters(root / "cache" / "seccomp")
+        self.layout = Layout.detect(cgroup_parent=cgroup_parent)
+        sweep(self.layout)
+        self.mappings = own_mappings()
+        self._cgroup_mounts = cgroup_mounts(self.layout)
+        self._user_namespaces = UserNamespaces()
+        self._program = open_program()
+        self._keeper = Keeper(self._program, f"{owner_name()}-", self._cgroup_directories)
+        self._lock = threading.Lock()
+        self._serial = 0
+
+    def user_namespace(self) -> int:
+        """Give the descriptor of the user namespace that containers of this engine share, made at the first call."""
+        return self._user_namespaces.get(self.mappings)
+
+    def next_name(self) -> str:
+        """Give a name for a container's cgroup, which says whose it is."""
+        with self._lock:
+            self._serial += 1
+            return f"{owner_name()}-{self._serial}"
+
+    def start(
+        self,
+        bundle: Bundle,
+        *,
+        profile: bytes | None = None,
+        stdin: Stream = None,
+        stdout: Stream = None,
+        stderr: Stream = None,
+        text: TextMode | None = None,
+        bufsize: int = -1,
+        effective: Mapping[str, object] = MappingProxyType({}),
+        on_end: Callable[[Process], None] = lambda process: None,
+    ) -> Process:
+        """Start a container and return when its program runs.
+
+        `profile` is a seccomp profile as Filters takes it, `effective` what the caller knows to be in force. `on_end` is called once, when the end was noticed. Raises
+        CommandError where the program is missing or cannot be executed, and whatever the rooms below say.
+        """
+        begun_ns = time.monotonic_ns()
+        with ExitStack() as undo:
+            stdio = Stdio.open(stdin, stdout, stderr)
+            undo.callback(stdio.close)
+            cgroup = self._make_cgroup(bundle.spec)
+            undo.callback(cgroup.remove)
+            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with control:
+                with theirs:
+                    spawning_ns = time.monotonic_ns()
+                    pid, pidfd = self._spawn(bundle, profile, stdio, cgroup, theirs)
+                undo.callback(kill_and_reap, pidfd)
+                stdio.close_child()
+                cgroup.close_join()
+                slot = self._keeper.add(pidfd)
+                undo.callback(self._keeper.drop, slot)
+                try:
+                    started = await_start(control)
+                except SyscallError as error:
+                    raise explain(error, bundle.spec) from error
+            streams = terminal_streams(started, text) if started.terminal is not None else stdio.wrap(text, bufsize)
+            undo.pop_all()
+        return Process(
+            bundle.spec.process.args,
+            pid,
+            pidfd,
+            cgroup,
+            streams=streams,
+            timings=timings(begun_ns, spawning_ns, started),
+            started_ns=begun_ns,
+            stop_signal=bundle.stop_signal,
+            has_terminal=started.terminal is not None,
+            effective={**effective, **inherited_limits(bundle.spec)},
+            on_end=lambda process: self._end(process, slot, cgroup, on_end),
+        )
+
+    def close(self) -> None:
+        """End whatever still runs, and free everything."""
+        self._keeper.close()
+        self._user_namespaces.close()
+        if self._program >= 0:
+            os.close(self._program)
+            self._program = -1
+
+    def _make_cgroup(self, spec: Spec) -> Cgroup:
+        path = spec.linux.cgroups_path or ""
+        parent = os.path.dirname(path.lstrip("/")) if path.startswith("/") else None
+        return self.layout.create(self.next_name(), spec.linux.resources, parent=parent or None)
+
+    def _spawn(
+        self, bundle: Bundle, profile: bytes | None, stdio: Stdio, cgroup: Cgroup, control: socket.socket
+    ) -> tuple[int, int]:
+        spec = bundle.spec
+        in_userns = any(namespace.type == "user" for namespace in spec.linux.namespaces)
+        program = self._filters.program(profile, spec.process.capabilities.bounding)
+        packed = plan.compile(
+            bundle,
+            stage=str(self._stage),
+            filter=program.code if program else b"",
+            filter_flags=program.flags if program else 0,
+            cgroup_mounts=self._cgroup_mounts,
+            in_user_namespace=in_userns,
+        )
+        sealed = seal(packed)
+        try:
+            return spawn(
+                self._program,
+                (b"pyrt-init",),
+                (*stdio.child, control.fileno(), sealed),
+                clone_flags(spec.linux.namespaces),
+                userns=self.user_namespace() if in_userns else -1,
+                cgroup=cgroup.into_fd,
+                joins=cgroup.join_fds,
+            )
+        finally:
+            os.close(sealed)
+
+    def _cgroup_directories(self) -> list[str]:
+        hierarchies = self.layout.hierarchies
+        return [f"{h.base}/{parent}" for h in hierarchies for parent in parents_of(h, self.layout.top)]
+
+    def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:
+        self._keeper.drop(slot)
+        cgroup.remove()
+        on_end(process)
+
+
+def cgroup_mounts(layout: Layout) -> tuple[Mount, ...]:
+    """Give the mounts that show the hierarchies of the host, from inside each with the container's cgroup as root."""
+    return tuple(
+        Mount(hierarchy.mount, "cgroup2", "cgroup")
+        if hierarchy.version == 2
+        else Mount(hierarchy.mount, "cgroup", "cgroup", tuple(sorted(hierarchy.controllers)))
+        for hierarchy in layout.hierarchies
+    )
+
+
+def seal(packed: bytes) -> int:
+    """Give a sealed memory file that holds a plan."""
+    fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(packed)
+        while view:
+            view = view[os.write(fd, view) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def kill_and_reap(pidfd: int) -> None:
+    """End a container that did not get to its program."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    wait_readable(pidfd, None)
+    reap(pidfd)
+    os.close(pidfd)
+
+
+def terminal_streams(started: Started, text: TextMode | None) -> tuple[IO[Any], IO[Any], None]:
+    """Give the two directions of a terminal as streams of their own."""
+    assert started.terminal is not None
+    other = fcntl.fcntl(started.terminal, fcntl.F_DUPFD_CLOEXEC, 3)
+    return wrap(started.terminal, "wb", text, 0 if text is None else -1), wrap(other, "rb", text, -1), None
+
+
+def timings(begun_ns: int, spawning_ns: int, started: Started) -> Timings:
+    """Give the phases of a start from its moments."""
+    return Timings(
+        prepare_ns=spawning_ns - begun_ns,
+        spawn_ns=started.entered_ns - spawning_ns,
+        root_ns=started.rooted_ns - started.entered_ns,
+        confine_ns=started.ready_ns - started.rooted_ns,
+        exec_ns=time.monotonic_ns() - started.ready_ns,
+    )
+
+
+def inherited_limits(spec: Spec) -> dict[str, object]:
+    """Give the limits that the kernel keeps outside of cgroups; a start that could not set one has failed."""
+    process = spec.process
+    found: dict[str, object] = {
+        limit.type.removeprefix("RLIMIT_").lower(): (limit.soft, limit.hard) for limit in process.rlimits
+    }
+    if process.oom_score_adj is not None:
+        found["oom_score_adj"] = process.oom_score_adj
+    return found
+
+
+def explain(error: SyscallError, spec: Spec) -> Exception:
+    """Turn the failure of a step that the caller can mend into what it means."""
+    program, reason = spec.process.args[0], error.strerror or ""
+    if error.op == "execve":
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            where = "" if "/" in program else " on the container's PATH"
+            return CommandError(f"{program}: no such program{where} (or its interpreter is missing)", exit_code=127)
+        hint = " (is it a script without #! or for another architecture?)" if error.errno == errno.ENOEXEC else ""
+        return CommandError(f"{program} cannot be executed: {error.detail or reason}{hint}", exit_code=126)
+    if error.op == "chdir" or (error.filename == spec.process.cwd and error.op in ("mkdir", "openat2", "open")):
+        return CommandError(f"working_dir {spec.process.cwd} cannot be entered: {reason}", exit_code=126)
+    return error

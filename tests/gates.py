@@ -1,0 +1,151 @@
+"""What a host can give: each gate is probed once, and says why it is shut.
+
+`@pytest.mark.needs("root", "overlay")` skips a test where one of its gates is shut, and fails it where the environment
+variable PYRT_MUST_WORK (names, separated by commas) says that this gate must be open here. `--only-needs=GATE` runs
+only the tests that ask for GATE.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["GATES", "must_work", "why_shut"]
+
+_SYS_LANDLOCK_CREATE_RULESET = 444
+_CAP_SYS_ADMIN = 21
+
+
+def must_work() -> frozenset[str]:
+    """Give the gates that must be open on this host; raise ValueError for a name that is none."""
+    names = frozenset(filter(None, os.environ.get("PYRT_MUST_WORK", "").split(",")))
+    if unknown := names - GATES.keys():
+        raise ValueError(f"PYRT_MUST_WORK names no gate: {', '.join(sorted(unknown))}; gates are {', '.join(GATES)}")
+    return names
+
+
+@functools.cache
+def why_shut(gate: str) -> str | None:
+    """Give the reason why a gate is shut, or None where it is open."""
+    return GATES[gate]()
+
+
+def _on_path(*programs: str) -> Callable[[], str | None]:
+    def probe() -> str | None:
+        missing = [program for program in programs if shutil.which(program) is None]
+        return f"not on PATH: {', '.join(missing)}" if missing else None
+
+    return probe
+
+
+def _run(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        return f"{command[0]} is not on PATH"
+    return None if done.returncode == 0 else f"`{' '.join(command)}` says {done.stderr.strip() or done.returncode}"
+
+
+def _status(field: str) -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{field}:")), "")
+
+
+def _root() -> str | None:
+    if os.geteuid() != 0:
+        return "the tests run as an ordinary user"
+    return None if int(_status("CapEff"), 16) >> _CAP_SYS_ADMIN & 1 else "uid 0 has no CAP_SYS_ADMIN here"
+
+
+def _unshare(*flags: str) -> list[str]:
+    return ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), *flags]
+
+
+def _overlay() -> str | None:
+    with tempfile.TemporaryDirectory(prefix="pyrt-gate-") as top:
+        for name in ("lower", "upper", "work", "merged"):
+            os.mkdir(f"{top}/{name}")
+        options = f"lowerdir={top}/lower,upperdir={top}/upper,workdir={top}/work"
+        options += "" if os.geteuid() == 0 else ",userxattr"
+        return _run(*_unshare("--mount"), "mount", "-t", "overlay", "overlay", "-o", options, f"{top}/merged")
+
+
+def _cgroup_v1() -> str | None:
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    points = [fields[1] for fields in mounts if fields[2] == "cgroup" and "pids" in fields[3].split(",")]
+    if not points:
+        return "no v1 hierarchy has the pids controller"
+    return None if os.access(points[0], os.W_OK) else f"{points[0]} is not writable"
+
+
+def _cgroup_v2() -> str | None:
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    point = next((fields[1] for fields in mounts if fields[2] == "cgroup2"), None)
+    if point is None:
+        return "no cgroup2 file system is mounted"
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), "/")
+    group = Path(point) if os.geteuid() == 0 else Path(point, own.lstrip("/"))
+    lacking = {"cpu", "memory", "pids"} - set((group / "cgroup.controllers").read_text().split())
+    if lacking:
+        return f"{group} has no controller {', '.join(sorted(lacking))}"
+    return None if os.access(group, os.W_OK) else f"{group} is not delegated to this user"
+
+
+def _landlock() -> str | None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(ctypes.c_long(_SYS_LANDLOCK_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return None if version >= 1 else f"landlock_create_ruleset: {os.strerror(ctypes.get_errno())}"
+
+
+def _seccomp() -> str | None:
+    return None if _status("Seccomp") else "the kernel has no seccomp"
+
+
+def _newuidmap() -> str | None:
+    names = {getpass.getuser(), str(os.geteuid())}
+    for program, ranges in (("newuidmap", "/etc/subuid"), ("newgidmap", "/etc/subgid")):
+        if shutil.which(program) is None:
+            return f"{program} is not on PATH"
+        lines = Path(ranges).read_text().splitlines() if os.path.exists(ranges) else []
+        if not any(line.split(":")[0] in names for line in lines):
+            return f"{ranges} has no range for {' or '.join(sorted(names))}"
+    return None
+
+
+def _libseccomp() -> str | None:
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError as e:
+        return str(e)
+    return None
+
+
+def _vm() -> str | None:
+    return None if os.environ.get("VM_RUN") == "1" else "the tests do not run inside a throw-away virtual machine"
+
+
+GATES: dict[str, Callable[[], str | None]] = {
+    "root": _root,
+    "userns": lambda: _run("unshare", "--user", "--map-root-user", "true"),
+    "overlay": _overlay,
+    "net": lambda: _run(*_unshare("--net"), "true"),
+    "cgroup_v1": _cgroup_v1,
+    "cgroup_v2": _cgroup_v2,
+    "landlock": _landlock,
+    "seccomp": _seccomp,
+    "newuidmap": _newuidmap,
+    "libseccomp": _libseccomp,
+    "docker": _on_path("docker", "dockerd"),
+    "podman": _on_path("podman"),
+    "crun": _on_path("crun"),
+    "runc": _on_path("runc"),
+    "bwrap": _on_path("bwrap"),
+    "vm": _vm,
+}

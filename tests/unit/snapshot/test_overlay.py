@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pyrt._native.userns import UserNamespace
+from pyrt.errors import InvalidOption, SyscallError
+from pyrt.oci.spec import Mount
+from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter, ephemeral
+from pyrt.snapshot.probe import _explain
+from tests.suites.snapshotter import SnapshotterSuite
+
+
+@pytest.mark.needs("overlay")
+class TestOverlay(SnapshotterSuite):
+    @pytest.fixture
+    def snapshotter(self) -> Snapshotter:
+        return Overlay(user_namespace=os.geteuid() != 0)
+
+
+def test_an_ephemeral_overlay_names_its_lowers_and_no_upper() -> None:
+    assert ephemeral(["/top", "/bottom"]) == Mount("", "overlay", "overlay", ("lowerdir=/top:/bottom",))
+
+
+def test_in_a_user_namespace_the_attributes_are_the_users() -> None:
+    assert ephemeral(["/a"], "/b", user_namespace=True).options == ("lowerdir=/a", "userxattr")
+
+
+@pytest.mark.parametrize("lowers", [[], ["relative"], ["/nul\0"], ["/x"] * 501])
+def test_lowers_that_are_none(lowers: list[str]) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        ephemeral(lowers)
+
+    assert caught.value.argument == "lowers"
+
+
+@pytest.mark.needs("root", "overlay")
+def test_a_directory_is_fit_for_an_overlay(tmp_path: Path) -> None:
+    assert OverlayProbe().refusal(str(tmp_path)) is None
+
+
+@pytest.mark.needs("userns", "overlay")
+def test_a_file_system_below_is_refused_in_a_user_namespace() -> None:
+    with_proc_below = "/"
+    namespace = UserNamespace()
+    if os.geteuid() != 0:
+        namespace.write("setgroups", b"deny")
+    namespace.write("uid_map", f"0 {os.geteuid()} 1\n".encode())
+    namespace.write("gid_map", f"0 {os.getegid()} 1\n".encode())
+
+    refusal = OverlayProbe().refusal(with_proc_below, namespace.fileno())
+    namespace.close()
+
+    assert refusal is not None
+    assert "mounted below it" in refusal
+
+
+@pytest.mark.needs("userns")
+def test_an_answer_is_kept(tmp_path: Path) -> None:
+    probe = OverlayProbe()
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    first = probe.refusal(str(lower))
+    lower.rmdir()
+
+    assert probe.refusal(str(lower)) == first
+
+
+@pytest.mark.needs("root")
+def test_a_lower_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(SyscallError):
+        OverlayProbe().refusal(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize(
+    ("errno", "op", "inside", "said"),
+    [
+        (19, "mount", False, "modprobe overlay"),
+        (1, "mount", True, "Linux 5.11"),
+        (22, "mount", True, "mounted below"),
+        (22, "mount", False, "overlay on an overlay"),
+        (95, "setxattr", True, "6.6"),
+        (1, "unshare", False, "needs root"),
+        (12, "fsopen", False, "refuses"),
+    ],
+)
+def test_a_refusal_says_what_lacks(errno: int, op: str, inside: bool, said: str) -> None:
+    assert said in _explain(SyscallError(errno, op), inside)
