@@ -87,7 +87,7 @@ sanitize: export ASAN_OPTIONS := detect_leaks=0:abort_on_error=1
 sanitize: export UBSAN_OPTIONS := print_stacktrace=1:halt_on_error=1
 sanitize: $(VENV)/equipped ## the tests that reach C under ASan and UBSan
 	mkdir -p $(SANITIZE) && rm -rf $(SANITIZE)/tests
-	tar -c --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml README.md CHANGELOG.md pyrt csrc tests benchmarks | tar -x -C $(SANITIZE)
+	tar -c --exclude='*.so' --exclude=__pycache__ setup.py pyproject.toml README.md CHANGELOG.md LICENSE pyrt csrc tests benchmarks | tar -x -C $(SANITIZE)
 	cd $(SANITIZE) && $(abspath $(PY)) setup.py --quiet build_ext --inplace
 	cd $(SANITIZE) && PYTHONPATH=. PYTHONMALLOC=malloc \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \

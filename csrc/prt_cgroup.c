@@ -66,7 +66,7 @@ static size_t length(const char *text)
 }
 
 static int write_file(const struct path *path, const char *value, int read_back, struct prt_cgroup_result *result,
-	struct prt_error *err)
+		      struct prt_error *err)
 {
 	cleanup_fd int fd = (int)PRT_RETRY(sys_openat(AT_FDCWD, path->text, read_back ? O_RDWR : O_WRONLY, 0));
 	size_t room;
@@ -116,7 +116,7 @@ static int enter(struct path *path, const char *directory, const char *name, str
 }
 
 static int execute(char op, const struct prt_cgroup_order *order, size_t *at, struct path *path,
-	struct prt_cgroup_result *result, struct prt_error *err)
+		   struct prt_cgroup_result *result, struct prt_error *err)
 {
 	const char *file = next(order, at);
 	const char *value = op == 'w' || op == 'r' ? next(order, at) : "";

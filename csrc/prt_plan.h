@@ -1,7 +1,7 @@
 /* prt_plan: what pyrt-init is told to do, as one flat buffer.
  *
- * A header, then the operations in the order of their execution, then the bytes they refer to. Every reference is an offset
- * from the start (0: none), so the buffer can be mapped anywhere. pyrt/runtime/plan.py writes it and a test compares the
+ * A plan is a row of fragments. Each is a header, then operations in the order of their execution, then the bytes they
+ * refer to, by offsets from the fragment's start (0: none): so fragments can be kept and put together, and mapped anywhere. pyrt/runtime/plan.py writes it and a test compares the
  * two descriptions; pyrt-init trusts it, for it comes sealed from the host program.
  */
 #pragma once

@@ -60,6 +60,8 @@ static int enter(const struct attempt *try)
 
 	if (try->userns >= 0 && (ret = sys_setns(try->userns, CLONE_NEWUSER)) < 0)
 		return fail(try, ret, "setns", "user namespace");
+	if (try->userns >= 0 && (ret = sys_become_root()) < 0)
+		return fail(try, ret, "setresuid", "user namespace");
 	ret = sys_unshare(CLONE_NEWNS);
 	if (ret < 0)
 		return fail(try, ret, "unshare", "mount namespace");
@@ -135,7 +137,7 @@ int prt_probe_overlay(const char *lower, int userns, struct prt_error *err)
 	siginfo_t ended = {0};
 	long waited;
 	char *stack;
-	int pid, failure;
+	int pid, failure, dumpable = sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 
 	stack = mmap(NULL, STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
@@ -152,6 +154,9 @@ int prt_probe_overlay(const char *lower, int userns, struct prt_error *err)
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	waited = pid < 0 ? 0 : PRT_RETRY(PRT_SYS(SYS_waitid, P_PIDFD, pidfd, &ended, WEXITED | __WALL, NULL, 0));
 	(void)munmap(stack, STACK);
+	/* A change of uid takes this flag from the memory, which the child shared with us. */
+	if (dumpable == 1)
+		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (pid < 0)
 		return prt_fail(err, failure, "clone", NULL, "child that tries an overlay");
 	if (waited < 0)

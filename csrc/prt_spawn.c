@@ -1,6 +1,7 @@
 #include "prt_spawn.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -17,7 +18,6 @@ struct child {
 	struct prt_error *err; /* the parent's: its memory is ours until the exec */
 	int pidfd;
 	int pid;
-	_Alignas(16) char stack[3 * STACK]; /* of the intermediate child, which holds the real one's */
 };
 
 static int fail(struct child *child, long ret, const char *op, const char *msg)
@@ -63,12 +63,31 @@ static int enter_cgroups(struct child *child)
 	return 0;
 }
 
+/* Whom the namespace does not map would lose them by the exec. To become its root before that is no way out: a change of
+ * uid makes the memory, which is the caller's, undumpable. pyrt-init does it in its own. */
+static int keep_capabilities(struct child *child)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2];
+	long ret = PRT_SYS(SYS_capget, &header, sets, 0, 0, 0, 0);
+
+	for (int word = 0; word < 2; word++)
+		sets[word].inheritable = sets[word].permitted;
+	if (ret >= 0)
+		ret = PRT_SYS(SYS_capset, &header, sets, 0, 0, 0, 0);
+	for (unsigned long cap = 0; cap < 64 && ret >= 0; cap++)
+		if (sets[cap / 32].permitted >> cap % 32 & 1)
+			ret = sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+	return ret < 0 ? fail(child, ret, "keep capabilities", "in the user namespace") : 0;
+}
+
 static void run_init(void *argument)
 {
 	struct child *child = argument;
 	char *const envp[] = {NULL};
 
-	if (enter_cgroups(child) == 0 && arrange(child) == 0) {
+	if (enter_cgroups(child) == 0 && arrange(child) == 0 &&
+	    (child->spawn->userns < 0 || keep_capabilities(child) == 0)) {
 		long ret = sys_execveat((int)child->spawn->fd_count, "", child->spawn->argv, envp, AT_EMPTY_PATH);
 		(void)fail(child, ret, "execveat", "the sealed program; sysctl vm.memfd_noexec may forbid it");
 	}
@@ -106,36 +125,27 @@ static void run_intermediate(void *argument)
 
 	if (ret < 0)
 		(void)fail(child, ret, "setns", "user namespace");
-	/* Of this thread alone: raw calls, for libc would change every thread of the process. EPERM: setgroups is denied. */
-	if (ret >= 0)
-		ret = PRT_SYS(SYS_setgroups, 0, NULL, 0, 0, 0, 0);
-	if (ret >= 0 || ret == -EPERM)
-		ret = PRT_SYS(SYS_setresgid, 0, 0, 0, 0, 0, 0);
-	if (ret >= 0)
-		ret = PRT_SYS(SYS_setresuid, 0, 0, 0, 0, 0, 0);
-	if (ret < 0 && !child->err->code)
-		(void)fail(child, ret, "setresuid", "become root of the user namespace");
-	if (ret >= 0)
+	else
 		child->pid = (int)start(child, CLONE_PARENT);
 	sys_exit(0);
 }
 
 static long start_in_userns(struct child *child)
 {
+	char stack[3 * STACK] __attribute__((aligned(16))); /* holds that of the real child */
 	struct clone_args args = {
 		.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_CLEAR_SIGHAND,
-		.stack = (uint64_t)(uintptr_t)child->stack,
-		.stack_size = sizeof child->stack,
+		.stack = (uint64_t)(uintptr_t)stack,
+		.stack_size = sizeof stack,
 	};
-	int status, dumpable = sys_prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	int status;
 	long pid = prt_clone_run(&args, run_intermediate, child);
 
 	if (pid < 0)
 		return fail(child, pid, "clone3", "an intermediate process");
 	(void)PRT_RETRY(PRT_SYS(SYS_wait4, pid, &status, __WALL, NULL, 0, 0));
-	/* A change of uid takes this flag from the memory, which the child shared with us. */
-	if (dumpable == 1)
-		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	if (!child->pid && !child->err->code)
+		return prt_fail(child->err, EINTR, "clone3", NULL, "the intermediate process was killed");
 	return child->pid;
 }
 

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stddef.h>
@@ -152,6 +153,17 @@ static inline int sys_unshare(int flags)
 static inline int sys_setns(int fd, int nstype)
 {
 	return (int)PRT_SYS(SYS_setns, fd, nstype, 0, 0, 0, 0);
+}
+
+/* Become root of the user namespace just entered. Of this thread alone: libc would change every thread of the process.
+ * EPERM: setgroups is denied there, and so there is nothing to give up. */
+static inline int sys_become_root(void)
+{
+	int ret = (int)PRT_SYS(SYS_setgroups, 0, NULL, 0, 0, 0, 0);
+
+	if (ret >= 0 || ret == -EPERM)
+		ret = (int)PRT_SYS(SYS_setresgid, 0, 0, 0, 0, 0, 0);
+	return ret < 0 ? ret : (int)PRT_SYS(SYS_setresuid, 0, 0, 0, 0, 0, 0);
 }
 
 static inline int sys_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)

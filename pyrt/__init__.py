@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.engine import Engine, Process, Result, run
+    from pyrt.container import Mount, Result, Ulimit
+    from pyrt.engine import Engine, run
     from pyrt.errors import (
         BlobNotFound,
         CommandError,
@@ -45,15 +46,21 @@ if TYPE_CHECKING:
         VolumeNotFound,
         WrongState,
     )
+    from pyrt.runtime.bundle import Landlock
+    from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
+    from pyrt.runtime.process import Process
 
 __all__ = [
     "BlobNotFound",
+    "Cancelled",
     "CommandError",
     "Conflict",
     "ContainerNotFound",
     "DigestMismatch",
     "DockerfileError",
     "Engine",
+    "ExitCause",
+    "Exited",
     "Forbidden",
     "ImageNotFound",
     "IntegrityError",
@@ -62,9 +69,13 @@ __all__ = [
     "InvalidOption",
     "InvalidReference",
     "InvalidSpec",
+    "Landlock",
+    "Mount",
     "NameInUse",
     "NetworkNotFound",
     "NotFound",
+    "OutOfMemory",
+    "OutputLimit",
     "Process",
     "ProcessFailed",
     "ProcessTimeout",
@@ -72,8 +83,11 @@ __all__ = [
     "RegistryError",
     "ResourceBusy",
     "Result",
+    "Signalled",
     "SizeMismatch",
     "SyscallError",
+    "TimedOut",
+    "Ulimit",
     "Unauthorized",
     "Unavailable",
     "Unsupported",
@@ -84,14 +98,25 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ENGINE = frozenset({"Engine", "Process", "Result", "run"})
+_HOMES = {
+    "Engine": "pyrt.engine",
+    "Landlock": "pyrt.runtime.bundle",
+    "Mount": "pyrt.container",
+    "Process": "pyrt.runtime.process",
+    "Result": "pyrt.container",
+    "Ulimit": "pyrt.container",
+    "run": "pyrt.engine",
+    **dict.fromkeys(
+        ("Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"), "pyrt.runtime.exit"
+    ),
+}
 
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module("pyrt.engine" if name in _ENGINE else "pyrt.errors")
+    home = import_module(_HOMES.get(name, "pyrt.errors"))
     return globals().setdefault(name, getattr(home, name))
 
 

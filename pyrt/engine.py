@@ -16,14 +16,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
 
-from pyrt._native.path import open_in_root
-from pyrt.container import Draft, HostFacts, Identity, Result, RunOptions, build
-from pyrt.container.run import Output, check_input, follow
-from pyrt.container.user import resolve_user
+from pyrt.container import (
+    Draft,
+    HostFacts,
+    Identity,
+    Output,
+    Result,
+    RunOptions,
+    build,
+    check_input,
+    follow,
+    resolve_user,
+)
 from pyrt.errors import InvalidOption, PyrtError, Unsupported
 from pyrt.image import HostView, ImageView, open_image
-from pyrt.runtime import Bundle, Process, Rootfs, Runtime, Stream, TextMode
+from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan, owner_name
+from pyrt.runtime.process import Process
+from pyrt.runtime.runtime import Runtime
+from pyrt.runtime.stdio import Stream, TextMode
 from pyrt.snapshot import Copying, Overlay, OverlayProbe, Snapshotter
 
 __all__ = ["Engine", "default_root", "run"]
@@ -34,14 +45,12 @@ Args = Sequence[str | os.PathLike[str]]
 class Engine:
     """Containers on one directory, `root`, which any number of engines and processes may share.
 
-    `root` defaults to $PYRT_ROOT, then /var/lib/pyrt for root and ~/.local/share/pyrt for others; it is made where it is
-    missing. `cgroup_parent` is the cgroup below which containers get theirs. Close an engine, or use it as a context
-    manager: what still runs then is killed. It may be used by any number of threads.
+    `root` defaults to $PYRT_ROOT, then /var/lib/pyrt for root and ~/.local/share/pyrt for others; it is made where
+    it is missing. `cgroup_parent` is the cgroup below which containers get theirs. Close an engine, or use it as a
+    context manager: what still runs then is killed. It may be used by any number of threads.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None) -> None:
         self._closed = True
         self.root = open_root(default_root() if root is None else Path(root).absolute())
         self._runtime = Runtime(self.root, cgroup_parent=cgroup_parent)
@@ -79,9 +88,9 @@ class Engine:
     ) -> Result:
         """Run a program in a new container of `image`, wait for its end, and give its Result.
 
-        `image` is `host:` (the programs of this machine), `host:full` or `rootfs:DIR`; `args` None means the image's own
-        command. All of subprocess.run's arguments mean what they mean there, except that output is captured unless it
-        is sent elsewhere, and that stdin is empty unless it is given.
+        `image` is `host:` (the programs of this machine), `host:full` or `rootfs:DIR`; `args` None means the image's
+        own command. All of subprocess.run's arguments mean what they mean there, except that output is captured unless
+        it is sent elsewhere, and that stdin is empty unless it is given.
 
         timeout        seconds, after which everything in the container is killed; then `exit_cause` is a TimedOut and
                        the output up to then is in the result. With check=True it raises ProcessTimeout.
@@ -136,12 +145,11 @@ class Engine:
         view = self._open(image)
         draft = self._draft(view, args, options, container_id)
         key = f"{owner_name()}-{container_id}"
-        bundle, snapshotter = self._bundle(view, draft, key)
-        for source in draft.created_sources:
-            os.makedirs(source, exist_ok=True)
+        snapshotter = self._snapshotter(view, draft)
         try:
+            make_sources(draft.created_sources)
             process = self._runtime.start(
-                bundle,
+                bundle(view, draft, snapshotter, key),
                 profile=draft.seccomp,
                 stdin=stdin,
                 stdout=stdout,
@@ -188,15 +196,9 @@ class Engine:
 
         return build(view.config, args, options, self._facts, lookup, container_id=container_id)
 
-    def _bundle(self, view: ImageView, draft: Draft, key: str) -> tuple[Bundle, Snapshotter]:
-        in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
-        snapshotter = self._snapshotter(view, in_userns)
-        root = view.rootfs(snapshotter, key)
-        rootfs = Rootfs(root.mounts, root.files + draft.files, draft.scratch_bytes)
-        return Bundle(draft.spec, rootfs, draft.init, draft.landlock, draft.stop_signal), snapshotter
-
-    def _snapshotter(self, view: ImageView, in_userns: bool) -> Snapshotter:
+    def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""
+        in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
         userns = self._runtime.user_namespace() if in_userns else None
         for lower in view.lowers(user_namespace=in_userns):
             refusal = self._probe.refusal(lower, userns)
@@ -204,6 +206,8 @@ class Engine:
                 continue
             if isinstance(view, HostView):
                 raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
+            if draft.scratch_bytes is not None:
+                raise Unsupported("storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}")
             return self._copying
         return self._overlays[in_userns]
 
@@ -228,6 +232,22 @@ class Engine:
         if not self._closed and self._owner == os.getpid():
             warnings.warn(f"the engine on {self.root} was not closed", ResourceWarning, source=self, stacklevel=2)
             self.close()
+
+
+def bundle(view: ImageView, draft: Draft, snapshotter: Snapshotter, key: str) -> Bundle:
+    """Prepare the root, under `key`, and put it together with all else that makes a container."""
+    root = view.rootfs(snapshotter, key)
+    rootfs = Rootfs(root.mounts, root.files + draft.files, draft.scratch_bytes)
+    return Bundle(draft.spec, rootfs, draft.init, draft.landlock, draft.stop_signal)
+
+
+def make_sources(paths: Sequence[str]) -> None:
+    """Make the directories of the host that are to be bound. Raises InvalidOption."""
+    for path in paths:
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            raise InvalidOption(f"the source {path} cannot be made: {error.strerror}", argument="mounts") from error
 
 
 def default_root() -> Path:
@@ -265,8 +285,10 @@ def text_mode(text: bool | None, encoding: str | None, errors: str | None) -> Te
 
 def check_timeout(timeout: float | None) -> None:
     """Raise InvalidOption for what is no duration."""
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout < 0):
-        raise InvalidOption(f"{timeout!r} is not a number of seconds", argument="timeout")
+    given: object = timeout
+    if given is None or (isinstance(given, (int, float)) and not isinstance(given, bool) and given >= 0):
+        return
+    raise InvalidOption(f"{timeout!r} is not a number of seconds", argument="timeout")
 
 
 class _DefaultEngine:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,5 +84,6 @@ def _mounts() -> frozenset[str]:
 
 
 def _cgroups(top: Path) -> frozenset[str]:
-    walk = os.walk(top)
-    return frozenset(f"{path}/{name}" for path, names, _ in walk for name in names if name.startswith("pyrt"))
+    """Find what this process made: containers' cgroups, and those of tests; the parents that all processes share stay."""
+    mine = re.compile(rf"{os.getpid()}\.\d+(\.\d+)?-.+|pyrt-\w+-{os.getpid()}")
+    return frozenset(f"{path}/{name}" for path, names, _ in os.walk(top) for name in names if mine.fullmatch(name))

@@ -28,7 +28,8 @@ def mount(source, target, kind, flags, data):
     if libc.mount(os.fsencode(source), os.fsencode(target), os.fsencode(kind), flags, os.fsencode(data)):
         raise OSError(ctypes.get_errno(), f"mount {kind} {data} {target}")
 def home(path):
-    places = [i for i, m in enumerate(mounts) if (path + "/").startswith(m["destination"] + "/")]
+    above = os.path.dirname(path).rstrip("/") + "/"
+    places = [i for i, m in enumerate(mounts) if above.startswith(m["destination"] + "/")]
     return max(places, key=lambda i: len(mounts[i]["destination"]))
 mount("tmpfs", scratch, "tmpfs", 0, "mode=755")
 view = f"{scratch}/view"
@@ -41,7 +42,7 @@ for upper in uppers:
 def write(index):
     for file in files:
         top = mounts[index]["destination"]
-        if home(file["path"]) != index or file["path"] == top:
+        if home(file["path"]) != index:
             continue
         path = uppers[index] + file["path"][len(top):]
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <linux/limits.h>
-#include <sys/socket.h>
 #include <sys/mman.h>
 
 int do_cwd(struct init *init, struct prt_error *err)
@@ -39,18 +38,22 @@ static size_t list_length(const uint32_t *list)
 	return n + 1;
 }
 
-/* A magic link such as /proc/self/exe would execute pyrt-init itself. */
-static int is_magic(const char *program)
+/* A magic link such as /proc/self/exe would execute pyrt-init itself. Only a message: the memory file it is in is sealed. */
+static int refuse_magic(char *const *candidates, struct prt_error *err)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
-	int fd = sys_openat2(AT_FDCWD, program, &how);
 
-	if (fd >= 0)
-		(void)sys_close(fd);
-	return fd == -ELOOP;
+	for (; *candidates; candidates++) {
+		cleanup_fd int fd = sys_openat2(AT_FDCWD, *candidates, &how);
+		if (fd == -ELOOP)
+			return prt_fail(err, ELOOP, "execve", *candidates, "a loop, or a magic link of procfs to pyrt itself");
+		if (fd >= 0)
+			break;
+	}
+	return 0;
 }
 
-int do_exec(struct init *init, struct prt_error *err)
+int do_program(struct init *init, struct prt_error *err)
 {
 	const uint32_t *at = (const void *)text(init, init->op->data), *walk = at;
 	size_t total = 0;
@@ -64,21 +67,28 @@ int do_exec(struct init *init, struct prt_error *err)
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory < 0 && memory > -4096)
 		return check(memory, "mmap", "arguments", err);
-	char **block = (char **)memory, **candidates, **argv, **envp;
-	candidates = pointers(init, &at, block);
+	char **block = (char **)memory;
+	init->candidates = pointers(init, &at, block);
 	block += list_length((const void *)text(init, init->op->data));
 	const uint32_t *second = at;
-	argv = pointers(init, &at, block);
-	envp = pointers(init, &at, block + list_length(second));
+	init->argv = pointers(init, &at, block);
+	init->envp = pointers(init, &at, block + list_length(second));
+	return refuse_magic(init->candidates, err);
+}
 
+/* The container's filter is in force: only what every filter must allow, so execve(2) and write(2). */
+int do_exec(struct init *init, struct prt_error *err)
+{
+	char *const *candidates = init->candidates;
+
+	if (!candidates)
+		return prt_fail(err, EINVAL, "plan", NULL, "an exec without a program");
 	init->report.ready_ns = now_ns();
-	(void)PRT_SYS(SYS_sendto, PRT_FD_CONTROL, &init->report, sizeof init->report, MSG_NOSIGNAL, NULL, 0);
+	(void)sys_write(PRT_FD_CONTROL, &init->report, sizeof init->report);
 	int code = ENOENT;
 	const char *failed = candidates[0];
 	for (; *candidates; candidates++) {
-		if (is_magic(*candidates))
-			return prt_fail(err, ELOOP, "execve", *candidates, "a magic link of procfs leads to pyrt itself");
-		int ret = sys_execveat(AT_FDCWD, *candidates, argv, envp, 0);
+		int ret = (int)PRT_SYS(SYS_execve, *candidates, init->argv, init->envp, 0, 0, 0);
 		if (ret == -ENOENT || ret == -ENOTDIR)
 			continue;
 		code = -ret;

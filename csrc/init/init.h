@@ -14,10 +14,14 @@ struct init {
 	const struct prt_op *op; /* the current one */
 	int root;		 /* the new root, until PIVOT; afterwards / */
 	int kept;		 /* where entries go */
+	int parent;		 /* the directory of the last entry, by its path below `kept` */
+	const char *parent_path;
+	size_t parent_size;
 	int empty;		 /* an empty read-only directory, for MASK */
 	int landlock;		 /* the rule set that grows */
 	int terminal;		 /* the slave end */
 	int slots[PRT_SLOTS];
+	char **candidates, **argv, **envp; /* what EXEC executes */
 	struct prt_report report;
 };
 
@@ -28,13 +32,13 @@ handler do_propagation, do_new_mount, do_open_tree, do_attach, do_root_attribute
 /* entry.c */
 handler do_dir, do_file, do_symlink, do_node, do_sysctl, do_mkdirs, do_oom_score;
 /* confine.c */
-handler do_rlimit, do_umask, do_bounding, do_user, do_no_new_privs, do_seccomp, do_capabilities;
+handler do_rlimit, do_umask, do_bounding, do_become_root, do_user, do_no_new_privs, do_seccomp, do_capabilities;
 /* landlock.c */
 handler do_landlock_new, do_landlock_path, do_landlock_enforce;
 /* scene.c */
 handler do_setsid, do_tty, do_hostname, do_domainname, do_loopback, do_go;
 /* exec.c */
-handler do_cwd, do_exec;
+handler do_cwd, do_program, do_exec;
 /* stay.c */
 handler do_stay;
 
@@ -68,3 +72,6 @@ static inline size_t length(const char *string)
 }
 
 uint64_t now_ns(void);
+
+/* memory.c */
+int memcmp(const void *a, const void *b, size_t size);

@@ -73,7 +73,8 @@ static void reset_signals(void)
 	(void)PRT_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none, 0, 0);
 }
 
-static int map_plan(struct init *init, struct prt_error *err)
+/* Where the plan is; its size, or -1. */
+static long map_plan(const char **plan, struct prt_error *err)
 {
 	struct stat st;
 
@@ -84,28 +85,39 @@ static int map_plan(struct init *init, struct prt_error *err)
 	if (at < 0 && at > -4096)
 		return check(at, "mmap", "plan", err);
 	(void)sys_close(PRT_FD_PLAN);
-	init->plan = (const char *)at;
-	const struct prt_plan *plan = (const void *)init->plan;
-	if ((size_t)st.st_size < sizeof *plan || plan->magic != PRT_PLAN_MAGIC || plan->size != st.st_size)
-		return prt_fail(err, EINVAL, "plan", NULL, "not a plan of this version of pyrt-init");
-	return 0;
+	*plan = (const char *)at;
+	return st.st_size;
+}
+
+static int run_op(struct init *init, const struct prt_op *op, struct prt_error *err)
+{
+	init->op = op;
+	if (op->kind >= PRT_OP_KINDS || !steps[op->kind].run)
+		return prt_fail(err, EINVAL, "plan", NULL, "an operation that pyrt-init does not know");
+	return steps[op->kind].run(init, err);
 }
 
 static int run_plan(struct init *init, struct prt_error *err)
 {
-	if (map_plan(init, err) < 0)
-		return -1;
-	const struct prt_plan *plan = (const void *)init->plan;
-	const struct prt_op *ops = (const void *)(plan + 1);
+	const char *plan = NULL;
+	long size = map_plan(&plan, err);
+	int32_t step = 0;
 
-	for (uint32_t i = 0; i < plan->op_count; i++) {
-		init->op = &ops[i];
-		if (init->op->kind >= PRT_OP_KINDS || !steps[init->op->kind].run)
-			return prt_fail(err, EINVAL, "plan", NULL, "an operation that pyrt-init does not know");
-		if (steps[init->op->kind].run(init, err) < 0) {
-			err->step = (int32_t)i + 1;
-			return -1;
+	if (size < 0)
+		return -1;
+	for (long at = 0; at < size;) {
+		const struct prt_plan *fragment = (const void *)(plan + at);
+		if (size - at < (long)sizeof *fragment || fragment->magic != PRT_PLAN_MAGIC || fragment->size > size - at ||
+		    fragment->size < sizeof *fragment + fragment->op_count * sizeof(struct prt_op))
+			return prt_fail(err, EINVAL, "plan", NULL, "not a plan of this version of pyrt-init");
+		init->plan = plan + at;
+		for (uint32_t i = 0; i < fragment->op_count; i++, step++) {
+			if (run_op(init, (const struct prt_op *)(fragment + 1) + i, err) < 0) {
+				err->step = step + 1;
+				return -1;
+			}
 		}
+		at += fragment->size;
 	}
 	return prt_fail(err, EINVAL, "plan", NULL, "it ends without an exec");
 }
@@ -113,7 +125,7 @@ static int run_plan(struct init *init, struct prt_error *err)
 /* The plan's own place, and then the report of a failure, are all that runs before the program. */
 static _Noreturn void run_container(void)
 {
-	static struct init init = {.root = -1, .kept = -1, .empty = -1, .landlock = -1, .terminal = -1};
+	static struct init init = {.root = -1, .kept = -1, .parent = -1, .empty = -1, .landlock = -1, .terminal = -1};
 	static struct prt_error err;
 
 	init.report.entered_ns = now_ns();

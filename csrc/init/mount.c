@@ -68,8 +68,11 @@ int do_attach(struct init *init, struct prt_error *err)
 		return -1;
 	if (op->flags & PRT_AS_ROOT)
 		init->root = *slot;
-	if (op->flags & PRT_KEEP)
+	if (op->flags & PRT_KEEP) {
 		init->kept = *slot;
+		prt_cleanup_fd(&init->parent);
+		init->parent = -1;
+	}
 	if (!(op->flags & (PRT_AS_ROOT | PRT_KEEP)))
 		(void)sys_close(*slot);
 	*slot = -1;

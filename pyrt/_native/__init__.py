@@ -1,5 +1,9 @@
-"""The doors into C: each module takes Python values, makes one call without the GIL, checks it, gives values back.
+"""The doors into C: each takes Python values, makes one call without the GIL, checks it, and gives values back.
 
-Failures are pyrt.errors.SyscallError, made in `error` alone. `pyrt-init`, the program that runs between clone and exec, lies
-beside them. Nothing here decides anything.
+Every door raises SyscallError for a failed call, made in `error` alone. `pyrt-init`, the program that runs between
+clone and exec, lies beside them. Nothing here decides anything.
 """
+
+from __future__ import annotations
+
+__all__ = ["cgroup", "error", "path", "spawn", "userns"]

@@ -15,11 +15,13 @@ from pyrt.container.host import HostFacts
 from pyrt.container.mount import Mount, parse_mount, parse_volume
 from pyrt.container.options import RunOptions
 from pyrt.container.result import Result
+from pyrt.container.run import Output, check_input, follow
 from pyrt.container.sizes import parse_size
 from pyrt.container.spec import Draft, Identity, Lookup, build
 from pyrt.container.stop import parse_signal
 from pyrt.container.tmpfs import parse_tmpfs
 from pyrt.container.ulimits import Ulimit, parse_ulimit
+from pyrt.container.user import resolve_user
 
 __all__ = [
     "DeviceMapping",
@@ -28,10 +30,13 @@ __all__ = [
     "Identity",
     "Lookup",
     "Mount",
+    "Output",
     "Result",
     "RunOptions",
     "Ulimit",
     "build",
+    "check_input",
+    "follow",
     "parse_device",
     "parse_device_rule",
     "parse_env",
@@ -44,4 +49,5 @@ __all__ = [
     "parse_ulimit",
     "parse_volume",
     "parse_weight",
+    "resolve_user",
 ]

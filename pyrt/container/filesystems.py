@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrt.container.checks import fail
 from pyrt.container.host import HostFacts
 from pyrt.container.namespaces import Modes
@@ -38,10 +40,10 @@ def default_mounts(
     found = [_PROC, _DEV, _pts(host, modes)]
     found.append(_sys(host, modes, privileged))
     if host.cgroup != "none":
-        found.append(_CGROUP_RW if writable_cgroups else _CGROUP)
-    found.append(_MQUEUE if modes.ipc else _HOST_MQUEUE)
-    if shm := _shm(options, modes):
-        found.append(shm)
+        found.append(_cgroup(host, modes, writable_cgroups))
+    shared = (_MQUEUE if modes.ipc else _HOST_MQUEUE, _shm(options, modes))
+    # The host may have no such place itself, and then there is nothing to share.
+    found += [mount for mount in shared if mount and (mount.type != "bind" or os.path.isdir(mount.source))]
     return tuple(found)
 
 
@@ -56,10 +58,21 @@ def _sys(host: HostFacts, modes: Modes, privileged: bool) -> Mount:
     if not (modes.user and not modes.network):
         return _SYS_RW if privileged else _SYS
     # The kernel mounts a sysfs only for who owns the network namespace, and that is the host's.
-    words: tuple[str, ...] = _STRICT if privileged else (*_STRICT, "ro")
+    return _shown("/sys", host, privileged)
+
+
+def _cgroup(host: HostFacts, modes: Modes, writable: bool) -> Mount:
+    if modes.user and not modes.cgroup:  # likewise: the cgroup namespace is the host's
+        return _shown("/sys/fs/cgroup", host, writable)
+    return _CGROUP_RW if writable else _CGROUP
+
+
+def _shown(path: str, host: HostFacts, writable: bool) -> Mount:
+    """Show what the host has there, with all that is mounted below."""
+    words: tuple[str, ...] = _STRICT if writable else (*_STRICT, "ro")
     if host.kernel >= _RECURSIVE_ATTRIBUTES:
         words = tuple([f"r{word}" for word in words])
-    return Mount("/sys", "bind", "/sys", ("rbind", *words))
+    return Mount(path, "bind", path, ("rbind", *words))
 
 
 def _shm(options: RunOptions, modes: Modes) -> Mount | None:

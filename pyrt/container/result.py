@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyrt.errors import ProcessFailed, ProcessTimeout
-from pyrt.runtime import ExitCause, TimedOut, Timings
 from pyrt.runtime.cgroups import Usage
+from pyrt.runtime.exit import ExitCause, TimedOut
+from pyrt.runtime.process import Timings
 
 __all__ = ["Result"]
 

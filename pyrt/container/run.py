@@ -1,7 +1,7 @@
 """Follows a started container to its end: input, output with its limits, timeout.
 
-Takes a Process and what becomes of its streams, gives a Result. However the call is left (a timeout, a limit, Ctrl-C, any
-exception), the container has ended by then.
+Takes a Process and what becomes of its streams, gives a Result. However the call is left (a timeout, a limit, Ctrl-C,
+any exception), the container has ended by then.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Literal
 from pyrt.container.result import Result
 from pyrt.container.sizes import size
 from pyrt.errors import InvalidOption
-from pyrt.runtime import OutputLimit, Process, TextMode, TimedOut
 from pyrt.runtime.capture import Capture, Lines, Sink
+from pyrt.runtime.exit import OutputLimit, TimedOut
+from pyrt.runtime.process import Process
+from pyrt.runtime.stdio import TextMode
 
 __all__ = ["Output", "check_input", "follow"]
 

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyrt.image.mountinfo import MountPoint
 from pyrt.oci.spec import Mount
@@ -132,9 +132,10 @@ def one_overlay(tree: HostTree) -> tuple[Rootfs, tuple[str, ...]]:
 
 def overlay_each(tree: HostTree) -> tuple[Rootfs, tuple[str, ...]]:
     """Give the root made of an overlay for each shown directory, for a user namespace, and their lower directories."""
-    files = {path: file for path, file in tree.empty().items() if file.type != "file"}
+    files = {path: replace(file, opaque=False) for path, file in tree.empty().items() if file.type != "file"}
     root = Mount("", "tmpfs", "tmpfs", ("mode=755",))
-    parts = _Parts([root], files | {file.path: file for file in tree.private}, user_namespace=True)
+    private = {file.path: file for file in tree.private if file.type == "file"}
+    parts = _Parts([root], files | private, user_namespace=True)
     for entry in tree.entries:
         if stat.S_ISLNK(entry.mode) and entry.path not in files:
             parts.files[entry.path] = File(entry.path, "symlink", entry.target)
@@ -143,6 +144,9 @@ def overlay_each(tree: HostTree) -> tuple[Rootfs, tuple[str, ...]]:
     for directory in tree.directories():
         if directory[1:] not in _KERNELS:
             _piece(parts, tree.mounts, directory)
+    for file in tree.private:  # an opaque directory would need attributes that a tmpfs has since Linux 6.6 only
+        if file.type == "dir" and os.access(file.path, os.R_OK | os.X_OK):
+            parts.mounts.append(Mount(file.path, "tmpfs", "tmpfs", (f"mode={file.mode:o}",)))
     return parts.rootfs()
 
 

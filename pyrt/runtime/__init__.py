@@ -1,7 +1,8 @@
 """From a Bundle to a running process.
 
-Takes a Bundle (Spec, root, files) and standard streams, gives a Process. Holds what all containers of an engine share:
-the sealed program, the keeper, compiled filters, user namespaces, the layout of cgroups.
+Takes a Bundle (`bundle`: Spec, root, files) and standard streams, gives a Process (`process`), whose end is one of the
+causes in `exit`. `runtime` holds what all containers of an engine share: the sealed program, the keeper, the filters of
+`seccomp`, the user namespaces of `rootless`, the layout of `cgroups`. Each is loaded when it is first imported.
 
 Raises CommandError where the program cannot be executed, Unsupported for what the host cannot give, InvalidOption,
 InvalidSpec, ResourceBusy and SyscallError.
@@ -9,27 +10,17 @@ InvalidSpec, ResourceBusy and SyscallError.
 
 from __future__ import annotations
 
-from pyrt.runtime.bundle import Bundle, File, Landlock, Rootfs
-from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
-from pyrt.runtime.process import Process, Timings
-from pyrt.runtime.runtime import Runtime
-from pyrt.runtime.stdio import Stream, TextMode
-
 __all__ = [
-    "Bundle",
-    "Cancelled",
-    "ExitCause",
-    "Exited",
-    "File",
-    "Landlock",
-    "OutOfMemory",
-    "OutputLimit",
-    "Process",
-    "Rootfs",
-    "Runtime",
-    "Signalled",
-    "Stream",
-    "TextMode",
-    "TimedOut",
-    "Timings",
+    "bundle",
+    "capabilities",
+    "capture",
+    "cgroups",
+    "exit",
+    "landlock",
+    "process",
+    "rootless",
+    "runtime",
+    "seccomp",
+    "stdio",
+    "tty",
 ]

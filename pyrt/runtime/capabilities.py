@@ -110,4 +110,6 @@ def _normal(given: str, argument: str) -> str:
 
 
 def _unknown(given: object, argument: str) -> InvalidOption:
-    return InvalidOption(f"{given!r} is no capability; capabilities(7) lists them, CAP_CHOWN for one", argument=argument)
+    return InvalidOption(
+        f"{given!r} is no capability; capabilities(7) lists them, CAP_CHOWN for one", argument=argument
+    )

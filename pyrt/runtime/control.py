@@ -1,7 +1,7 @@
 """The control socket between the host program and a starting pyrt-init.
 
-Takes a socket whose other end is in the container; gives what came: the report of a start, and the terminal's master end.
-End of file means that the program runs, for the exec closes the other end.
+Takes a socket whose other end is in the container; gives what came: the report of a start, and the terminal's master
+end. End of file means that the program runs, for the exec closes the other end.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pyrt._native.error import raise_packed
@@ -39,10 +40,8 @@ def await_start(control: socket.socket) -> Started:
     report: tuple[int, int, int] | None = None
     terminal: int | None = None
     try:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has failed already, and says why below
             control.send(GO, socket.MSG_NOSIGNAL)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it has failed already, and says why below
         while True:
             message, fds, _, _ = socket.recv_fds(control, ERROR_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
             if fds:

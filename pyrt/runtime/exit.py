@@ -1,8 +1,8 @@
 """How a container's program came to its end: one closed type, with the evidence.
 
-    match result.exit_cause:
-        case Exited(code=0): ...
-        case OutOfMemory(limit_bytes=limit): ...
+match result.exit_cause:
+    case Exited(code=0): ...
+    case OutOfMemory(limit_bytes=limit): ...
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class OutOfMemory:
-    """The kernel killed the program: its cgroup counted `kills` at a limit of `limit_bytes` (None: the host's memory)."""
+    """The kernel killed the program: `kills` were counted at a limit of `limit_bytes` (None: the host's memory)."""
 
     kills: int
     limit_bytes: int | None

@@ -24,8 +24,8 @@ DROP, ADD = 0, 1
 class Keeper:
     """Holds the pidfds of running containers in a process that outlives this one by as long as it takes to kill them.
 
-    `prefix` begins the names of this engine's cgroups in the directories that `directories` gives; the keeper removes them
-    at the end.
+    `prefix` begins the names of this engine's cgroups in the directories that `directories` gives; the keeper
+    removes them at the end.
     """
 
     def __init__(self, program: int, prefix: str, directories: Callable[[], Sequence[str]]) -> None:

@@ -26,11 +26,12 @@ def clone_flags(namespaces: Iterable[Namespace]) -> int:
     """
     flags = 0
     for namespace in namespaces:
+        kind = namespace.type
         if namespace.path is not None:
-            raise InvalidSpec(f"the {namespace.type} namespace of another process cannot be joined", argument="namespaces")
-        if namespace.type not in FLAGS and namespace.type != "user":
-            raise InvalidSpec(f"no namespace is of type {namespace.type!r}", argument="namespaces")
-        flags |= FLAGS.get(namespace.type, 0)
+            raise InvalidSpec(f"the {kind} namespace {namespace.path} cannot be joined yet", argument="namespaces")
+        if kind not in FLAGS and kind != "user":
+            raise InvalidSpec(f"no namespace is of type {kind!r}", argument="namespaces")
+        flags |= FLAGS.get(kind, 0)
     for needed in ("mount", "pid"):
         if not flags & FLAGS[needed]:
             raise InvalidSpec(f"a container needs a {needed} namespace of its own", argument="namespaces")

@@ -10,58 +10,84 @@ from __future__ import annotations
 import os
 import resource
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Mount, Process, Spec
 from pyrt.runtime import capabilities, landlock
 from pyrt.runtime.bundle import Bundle
-from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
+from pyrt.runtime.plan_writer import Kind, PlanWriter
 from pyrt.runtime.rootfs import RootfsWriter
 
-__all__ = ["compile"]
+__all__ = ["Planner"]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MOUNT_ATTR_RDONLY = 1
 RLIM_INFINITY = 2**64 - 1
+KEPT = 16
+T = TypeVar("T")
 
 
-def compile(
-    bundle: Bundle,
-    *,
-    stage: str,
-    filter: bytes = b"",
-    filter_flags: int = 0,
-    cgroup_mounts: Sequence[Mount] = (),
-    in_user_namespace: bool = False,
-) -> bytes:
-    """Give the plan for one container.
+class Planner:
+    """Compiles plans, and keeps the fragments that do not differ from container to container. Thread-safe.
 
-    `stage` is a directory of the host on which the root is built, in the container's mount namespace only. `filter` is a
-    classic BPF program (struct sock_filter[]; empty: none), `filter_flags` are SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type
-    "cgroup". Raises InvalidSpec.
+    `stage` is a directory of the host on which roots are built, each in the container's own mount namespace.
     """
-    spec = bundle.spec
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._kept: dict[str, list[tuple[object, Any]]] = {"mounts": [], "covers": []}
+
+    def compile(
+        self,
+        bundle: Bundle,
+        *,
+        filter: bytes = b"",
+        filter_flags: int = 0,
+        cgroup_mounts: Sequence[Mount] = (),
+        in_user_namespace: bool = False,
+    ) -> bytes:
+        """Give the plan for one container.
+
+        `filter` is a classic BPF program (struct sock_filter[]; empty: none), `filter_flags` are
+        SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type "cgroup". Raises InvalidSpec.
+        """
+        spec = bundle.spec
+        root = RootfsWriter(bundle, cgroup_mounts, stage=self._stage, in_user_namespace=in_user_namespace)
+        before, made, mounts = self._keep("mounts", root.key(), root.mounts)
+        hidden = spec.linux.readonly_paths, spec.linux.masked_paths
+        covers = self._keep("covers", hidden, lambda: covers_fragment(*hidden))
+        return b"".join(
+            (
+                before,
+                root.uppers(),
+                made,
+                root.root_files(),
+                mounts,
+                scene_fragment(spec),
+                covers,
+                program_fragment(bundle, filter, filter_flags),
+            )
+        )
+
+    def _keep(self, kind: str, key: object, make: Callable[[], T]) -> T:
+        """Give what was made for an equal key before. Comparing is quick, for mostly it meets the same objects."""
+        kept = self._kept[kind]
+        for known, made in kept:
+            if known == key:
+                found: T = made
+                return found
+        made = make()
+        self._kept[kind] = [(key, made), *kept[: KEPT - 1]]
+        return made
+
+
+def scene_fragment(spec: Spec) -> bytes:
+    """Write what the container sees of itself: terminal, names, loopback, sysctls."""
     writer = PlanWriter()
-    writer.add(Kind.SETSID)
-    RootfsWriter(writer, bundle, stage=stage, in_user_namespace=in_user_namespace).write(cgroup_mounts)
-    add_scene(writer, spec)
-    add_limits(writer, spec.process)
-    add_identity(writer, spec.process)
-    if bundle.landlock is not None:
-        landlock.add(writer, bundle.landlock)
-    writer.add(Kind.GO)
-    add_confinement(writer, spec.process, filter, filter_flags)
-    if bundle.init:
-        writer.add(Kind.STAY, a=int(spec.process.terminal))
-    writer.add(Kind.EXEC, data=writer.offsets((candidates(spec.process), spec.process.args, spec.process.env)))
-    return writer.finish()
-
-
-def add_scene(writer: PlanWriter, spec: Spec) -> None:
-    """Write what the container sees: terminal, names, loopback, sysctls, masks; then leave the host's files."""
     process, linux = spec.process, spec.linux
-    made = {namespace.type for namespace in linux.namespaces if namespace.path is None}
+    writer.add(Kind.SETSID)
     if process.terminal:
         rows, columns = process.console_size or (24, 80)
         writer.add(Kind.TTY, a=rows, b=columns, c=process.user.uid)
@@ -69,20 +95,43 @@ def add_scene(writer: PlanWriter, spec: Spec) -> None:
         writer.add(Kind.HOSTNAME, path=spec.hostname)
     if spec.domainname is not None:
         writer.add(Kind.DOMAINNAME, path=spec.domainname)
-    if "network" in made:
+    if any(namespace.type == "network" and namespace.path is None for namespace in linux.namespaces):
         writer.add(Kind.LOOPBACK)
     for name, value in linux.sysctl.items():
         text = value.encode()
         writer.add(Kind.SYSCTL, path=f"/proc/sys/{name.replace('.', '/')}", data=text, c=len(text))
-    for path in linux.readonly_paths:
+    return writer.finish()
+
+
+def covers_fragment(readonly_paths: Sequence[str], masked_paths: Sequence[str]) -> bytes:
+    """Write what the container shall not change or see."""
+    writer = PlanWriter()
+    for path in readonly_paths:
         writer.add(Kind.READONLY, path=path)
-    for path in linux.masked_paths:
+    for path in masked_paths:
         writer.add(Kind.MASK, path=path)
+    return writer.finish()
+
+
+def program_fragment(bundle: Bundle, filter: bytes, filter_flags: int) -> bytes:
+    """Write the way from the finished root to the program."""
+    writer = PlanWriter()
+    spec, process = bundle.spec, bundle.spec.process
     if process.cwd != "/":
         writer.add(Kind.MKDIRS, path=process.cwd, a=0o755)
     if spec.root.readonly:
         writer.add(Kind.ROOT_ATTRIBUTES, b=MOUNT_ATTR_RDONLY)
     writer.add(Kind.PIVOT)
+    add_limits(writer, process)
+    add_identity(writer, process)
+    if bundle.landlock is not None:
+        landlock.add(writer, bundle.landlock)
+    writer.add(Kind.GO)
+    add_confinement(writer, process, filter, filter_flags)
+    if bundle.init:
+        writer.add(Kind.STAY, a=int(process.terminal))
+    writer.add(Kind.EXEC, data=writer.offsets((candidates(process), process.args, process.env)))
+    return writer.finish()
 
 
 def add_limits(writer: PlanWriter, process: Process) -> None:

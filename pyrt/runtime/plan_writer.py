@@ -1,6 +1,6 @@
 """The flat form of a plan: operations and the bytes they refer to (csrc/prt_plan.h).
 
-Takes operations one by one, gives the buffer that pyrt-init maps. Equal strings are stored once.
+Takes operations one by one, gives the fragments that pyrt-init maps. Equal strings are stored once in each.
 """
 
 from __future__ import annotations
@@ -73,14 +73,20 @@ class OpFlag(IntFlag):
 
 
 class PlanWriter:
-    """Collects operations. `offset`s inside are relative to the blob until `finish` knows where it begins."""
+    """Collects operations and packs them as fragments, which do not depend on each other's place.
+
+    A plan is one fragment after the other. The numbers of slots run on from fragment to fragment.
+    """
 
     def __init__(self) -> None:
-        self._ops: list[tuple[int, int, int, int, int, int, int, int, int]] = []
-        self._blob = bytearray(b"\0" * 8)
-        self._known: dict[bytes, int] = {}
-        self._lists: list[tuple[int, int]] = []
         self._slot = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ops: list[tuple[int, ...]] = []
+        self._blob = bytearray(8)
+        self._known: dict[str, int] = {}
+        self._lists: list[tuple[int, int]] = []
 
     def slot(self) -> int:
         """Give the number of a mount that is made now and attached later."""
@@ -103,19 +109,9 @@ class PlanWriter:
         c: int = 0,
     ) -> None:
         """Append an operation; `data` is bytes, or the offset that `offsets` gave."""
-        self._ops.append(
-            (
-                kind,
-                flags,
-                self._text(path),
-                self._text(source),
-                self._text(type),
-                data if isinstance(data, int) else self._bytes(data),
-                a,
-                b,
-                c,
-            )
-        )
+        text = self._text
+        at = self._place(data) if isinstance(data, bytes) else data or 0
+        self._ops.append((kind, flags, text(path), text(source), text(type), at, a, b, c))
 
     def offsets(self, lists: Iterable[Sequence[str]]) -> int:
         """Store lists of strings as offsets, each list ended by 0; give the place of the first."""
@@ -128,7 +124,7 @@ class PlanWriter:
         return at
 
     def finish(self) -> bytes:
-        """Give the plan."""
+        """Give a fragment of all operations since the last one."""
         start = HEADER.size + OP.size * len(self._ops)
         for at, count in self._lists:
             numbers = struct.unpack_from(f"<{count}I", self._blob, at)
@@ -138,26 +134,23 @@ class PlanWriter:
             pack(k, f, p and p + start, s and s + start, t and t + start, d and d + start, a, b, c)
             for k, f, p, s, t, d, a, b, c in self._ops
         ]
-        size = start + len(self._blob)
-        return b"".join((HEADER.pack(MAGIC, size, len(ops), 0), *ops, self._blob))
+        self._blob += bytes(-len(self._blob) % 8)
+        fragment = b"".join((HEADER.pack(MAGIC, start + len(self._blob), len(ops), 0), *ops, self._blob))
+        self._clear()
+        return fragment
 
     def _text(self, text: str | None) -> int:
         if text is None:
             return 0
-        raw = text.encode("utf-8", "surrogateescape") + b"\0"
-        at = self._known.get(raw)
+        at = self._known.get(text)
         if at is None:
-            at = self._known[raw] = len(self._blob)
-            self._blob += raw
+            at = self._known[text] = len(self._blob)
+            self._blob += text.encode("utf-8", "surrogateescape") + b"\0"
         return at
-
-    def _bytes(self, data: bytes | None) -> int:
-        return 0 if data is None else self._place(data)
 
     def _place(self, data: bytes) -> int:
         """Store at a multiple of 8, for C reads numbers there."""
-        self._blob += b"\0" * (-len(self._blob) % 8)
+        self._blob += bytes(-len(self._blob) % 8)
         at = len(self._blob)
-        self._blob += data
-        self._blob += b"\0"
+        self._blob += data + b"\0"
         return at

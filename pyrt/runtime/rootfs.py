@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pyrt.errors import InvalidSpec
@@ -21,37 +21,75 @@ from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 __all__ = ["RootfsWriter"]
 
 DEVICE_LINKS = {
-    "fd": "/proc/self/fd",
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-    "ptmx": "pts/ptmx",
+    "fd": b"/proc/self/fd\0",
+    "stdin": b"/proc/self/fd/0\0",
+    "stdout": b"/proc/self/fd/1\0",
+    "stderr": b"/proc/self/fd/2\0",
+    "ptmx": b"pts/ptmx\0",
 }
 DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
 class RootfsWriter:
-    """Writes the root of one bundle; `stage` is an empty directory of the host."""
+    """Writes the root of one bundle as fragments of a plan; `stage` is an empty directory of the host."""
 
-    def __init__(self, writer: PlanWriter, bundle: Bundle, *, stage: str, in_user_namespace: bool) -> None:
-        self._writer = writer
+    def __init__(self, bundle: Bundle, cgroup_mounts: Sequence[Mount], *, stage: str, in_user_namespace: bool) -> None:
         self._spec = bundle.spec
         self._rootfs: Rootfs = bundle.rootfs
+        self._cgroup_mounts = cgroup_mounts
         self._stage = stage
         self._in_user_namespace = in_user_namespace
+        self._writer = PlanWriter()
         self._early: dict[str, int] = {}
 
-    def write(self, cgroup_mounts: Iterable[Mount]) -> None:
-        """Write everything from the first mount to the last device."""
+    def key(self) -> tuple[object, ...]:
+        """Give all that `mounts` depends on, so that equal keys have equal fragments."""
+        spec, rootfs = self._spec, self._rootfs
+        is_file = tuple(
+            [not os.path.isdir(mount.source) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"]
+        )
+        options = (self._stage, self._in_user_namespace, rootfs.scratch_bytes, is_file)
+        return spec.mounts, spec.linux.devices, rootfs.mounts, self._cgroup_mounts, options
+
+    def mounts(self) -> tuple[bytes, bytes, bytes]:
+        """Give three fragments: what comes before the uppers, up to the root, and all that is mounted in it."""
         mounts = [(mount, mount_options.parse(mount.options)) for mount in self._spec.mounts]
         self._open_propagating(mounts)
         self._writer.add(Kind.PROPAGATION, a=MS_REC | MS_PRIVATE)
-        self._root()
+        if any(is_private_overlay(mount) for mount in self._rootfs.mounts):
+            self._scratch()
+        before = self._writer.finish()
+        slots = self._root()
+        root = self._writer.finish()
+        self._further_roots(slots)
         for mount, options in mounts:
             if mount.type == "cgroup":
-                self._cgroups(mount, options, tuple(cgroup_mounts))
+                self._cgroups(mount, options)
             else:
                 self._mount(mount, options)
+        return before, root, self._writer.finish()
+
+    def uppers(self) -> bytes:
+        """Give the fragment that makes the upper directories, with the files that belong on them."""
+        for index, (mount, files) in enumerate(self._grouped()):
+            if is_private_overlay(mount):
+                lower = top_lower(dict(mount_options.parse(mount.options).data)["lowerdir"])
+                self._directory(f"{index}", 0o755)
+                self._directory(f"{index}/work", 0o755)
+                self._directory_like(f"{index}/upper", lower)
+                self._files(f"{index}/upper", files, lower)
+        return self._writer.finish()
+
+    def root_files(self) -> bytes:
+        """Give the fragment that writes files into a root that is no overlay."""
+        mount, files = self._grouped()[0]
+        if mount.type != "overlay":
+            self._files("", files, None)
+        return self._writer.finish()
+
+    def _grouped(self) -> list[tuple[Mount, list[File]]]:
+        mounts = self._rootfs.mounts
+        return list(zip(mounts, group_files(self._rootfs.files, [mount.destination for mount in mounts]), strict=True))
 
     def _open_propagating(self, mounts: list[tuple[Mount, MountOptions]]) -> None:
         """Clone what shall stay connected with the host before everything else is cut off."""
@@ -65,23 +103,20 @@ class RootfsWriter:
         self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, a=slot)
         return slot
 
-    def _root(self) -> None:
+    def _root(self) -> list[int | None]:
+        """Make all overlays while the scratch can be seen, then put the root over it."""
         mounts = self._rootfs.mounts
-        groups = group_files(self._rootfs.files, [mount.destination for mount in mounts])
-        if any(is_private_overlay(mount) for mount in mounts):
-            self._scratch()
-        slots = [
-            self._overlay(index, mount, groups[index]) if mount.type == "overlay" else None
-            for index, mount in enumerate(mounts)
-        ]
-        on_stage = OpFlag.ON_HOST | OpFlag.AS_ROOT
-        if slots[0] is not None:
-            self._writer.add(Kind.ATTACH, on_stage, path=self._stage, a=slots[0])
-        else:
-            slot = self._plain_root(mounts[0])
-            self._writer.add(Kind.ATTACH, on_stage | OpFlag.KEEP, path=self._stage, a=slot)
-            self._files("", groups[0], None)
-        for mount, slot in zip(mounts[1:], slots[1:], strict=True):
+        slots = [self._overlay(index, mount) if mount.type == "overlay" else None for index, mount in enumerate(mounts)]
+        first = slots[0]
+        flags = OpFlag.ON_HOST | OpFlag.AS_ROOT
+        if first is None:
+            first = self._plain_root(mounts[0])
+            flags |= OpFlag.KEEP
+        self._writer.add(Kind.ATTACH, flags, path=self._stage, a=first)
+        return slots
+
+    def _further_roots(self, slots: list[int | None]) -> None:
+        for mount, slot in zip(self._rootfs.mounts[1:], slots[1:], strict=True):
             if slot is None:
                 self._mount(mount, mount_options.parse(mount.options))
             else:
@@ -107,16 +142,10 @@ class RootfsWriter:
         self._writer.add(Kind.NEW_MOUNT, type="tmpfs", source="pyrt", data=data, a=slot)
         self._writer.add(Kind.ATTACH, OpFlag.ON_HOST | OpFlag.KEEP, path=self._stage, a=slot)
 
-    def _overlay(self, index: int, mount: Mount, files: Iterable[File]) -> int:
-        """Make an overlay, with an upper of its own on the scratch if it has none; its files go there."""
+    def _overlay(self, index: int, mount: Mount) -> int:
         options = mount_options.parse(mount.options)
         data = dict(options.data)
         if is_private_overlay(mount):
-            lower = top_lower(data["lowerdir"])
-            self._directory(f"{index}", 0o755)
-            self._directory(f"{index}/work", 0o755)
-            self._directory_like(f"{index}/upper", lower)
-            self._files(f"{index}/upper", files, lower)
             data["upperdir"] = f"{self._stage}/{index}/upper"
             data["workdir"] = f"{self._stage}/{index}/work"
         slot = self._writer.slot()
@@ -159,9 +188,8 @@ class RootfsWriter:
         writer = self._writer
         flags = OpFlag.MAKE_DIR
         if options.is_bind:
-            slot = self._early.get(mount.destination)
-            if slot is None:
-                slot = self._open_tree(mount, options)
+            early = self._early.get(mount.destination)
+            slot = self._open_tree(mount, options) if early is None else early
             if not os.path.isdir(mount.source):
                 flags = OpFlag.MAKE_FILE
         else:
@@ -188,20 +216,22 @@ class RootfsWriter:
         if is_dev:
             self._devices(self._spec.linux.devices)
 
-    def _cgroups(self, mount: Mount, options: MountOptions, hierarchies: Sequence[Mount]) -> None:
-        """A mount of type "cgroup" stands for the hierarchies of this host: one v2 tree, or a directory for each."""
+    def _cgroups(self, mount: Mount, options: MountOptions) -> None:
+        """A mount of type "cgroup" stands for what this host has: one v2 tree, or a directory for each hierarchy."""
+        hierarchies = self._cgroup_mounts
         if len(hierarchies) == 1 and hierarchies[0].type == "cgroup2":
             return self._mount(replace(mount, type="cgroup2"), options)
-        names = [os.path.basename(hierarchy.destination) for hierarchy in hierarchies]
+        if not hierarchies:
+            return None
         slot = self._writer.slot()
         self._writer.add(Kind.NEW_MOUNT, type="tmpfs", source="tmpfs", data=b"mode\x000755\0\0", a=slot)
         self._writer.add(Kind.ATTACH, OpFlag.KEEP | OpFlag.MAKE_DIR, path=mount.destination, a=slot)
-        for name in names:
-            self._directory(name, 0o755)
+        for hierarchy in hierarchies:
+            self._directory(hierarchy.destination, 0o755)
         self._writer.add(Kind.ROOT_ATTRIBUTES, OpFlag.KEEP, b=options.attributes)
-        for name, hierarchy in zip(names, hierarchies, strict=True):
+        for hierarchy in hierarchies:
             data = tuple((controller, "") for controller in hierarchy.options)
-            own = replace(hierarchy, destination=f"{mount.destination}/{name}")
+            own = replace(hierarchy, destination=f"{mount.destination}/{hierarchy.destination}")
             self._mount(own, replace(options, data=data))
         return None
 
@@ -211,7 +241,7 @@ class RootfsWriter:
                 raise InvalidSpec(f"{device.path}: a device node can only be below /dev", argument="devices")
             kind = DEVICE_TYPES.get(device.type)
             if kind is None:
-                raise InvalidSpec(f"{device.path}: device type {device.type!r} is none of c, u, b, p", argument="devices")
+                raise InvalidSpec(f"{device.path}: type {device.type!r} is none of c, u, b, p", argument="devices")
             self._writer.add(
                 Kind.NODE,
                 path=device.path.removeprefix("/dev/"),
@@ -220,7 +250,10 @@ class RootfsWriter:
                 c=kernel_device(device.major, device.minor),
             )
         for name, target in DEVICE_LINKS.items():
-            self._writer.add(Kind.SYMLINK, path=name, data=target.encode() + b"\0")
+            self._writer.add(Kind.SYMLINK, path=name, data=target)
+        for mount in self._spec.mounts:
+            if mount.destination.startswith("/dev/") and mount.type != "bind":
+                self._directory(mount.destination.removeprefix("/dev/"), 0o755)
 
 
 def kernel_device(major: int, minor: int) -> int:

@@ -22,16 +22,16 @@ from typing import IO, Any
 from pyrt._native.spawn import spawn
 from pyrt.errors import CommandError, SyscallError
 from pyrt.oci.spec import Mount, Spec
-from pyrt.runtime import plan
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
 from pyrt.runtime.cgroups.parents import parents_of
 from pyrt.runtime.control import Started, await_start
 from pyrt.runtime.keeper import Keeper
 from pyrt.runtime.namespaces import clone_flags
+from pyrt.runtime.plan import Planner
 from pyrt.runtime.process import Process, Timings
 from pyrt.runtime.program import open_program
-from pyrt.runtime.rootless import IdMappings, UserNamespaces, own_mappings
+from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.runtime.seccomp import Filters
 from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
@@ -45,13 +45,13 @@ class Runtime:
     """What the containers of one engine share; `root` is the engine's directory. Thread-safe."""
 
     def __init__(self, root: Path, *, cgroup_parent: str | None = None) -> None:
-        self._stage = root / "stage"
-        self._stage.mkdir(mode=0o755, exist_ok=True)
+        stage = root / "stage"
+        stage.mkdir(mode=0o755, exist_ok=True)
+        self._planner = Planner(str(stage))
         self._filters = Filters(root / "cache" / "seccomp")
         self.layout = Layout.detect(cgroup_parent=cgroup_parent)
         sweep(self.layout)
         self.mappings = own_mappings()
-        self._cgroup_mounts = cgroup_mounts(self.layout)
         self._user_namespaces = UserNamespaces()
         self._program = open_program()
         self._keeper = Keeper(self._program, f"{owner_name()}-", self._cgroup_directories)
@@ -83,8 +83,9 @@ class Runtime:
     ) -> Process:
         """Start a container and return when its program runs.
 
-        `profile` is a seccomp profile as Filters takes it, `effective` what the caller knows to be in force. `on_end` is called once, when the end was noticed. Raises
-        CommandError where the program is missing or cannot be executed, and whatever the rooms below say.
+        `profile` is a seccomp profile as Filters takes it, `effective` what the caller knows to be in force. `on_end`
+        is called once, when the end was noticed. Raises CommandError where the program is missing or cannot be
+        executed, and whatever the rooms below say.
         """
         begun_ns = time.monotonic_ns()
         with ExitStack() as undo:
@@ -92,21 +93,11 @@ class Runtime:
             undo.callback(stdio.close)
             cgroup = self._make_cgroup(bundle.spec)
             undo.callback(cgroup.remove)
-            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with control:
-                with theirs:
-                    spawning_ns = time.monotonic_ns()
-                    pid, pidfd = self._spawn(bundle, profile, stdio, cgroup, theirs)
-                undo.callback(kill_and_reap, pidfd)
-                stdio.close_child()
-                cgroup.close_join()
-                slot = self._keeper.add(pidfd)
-                undo.callback(self._keeper.drop, slot)
-                try:
-                    started = await_start(control)
-                except SyscallError as error:
-                    raise explain(error, bundle.spec) from error
-            streams = terminal_streams(started, text) if started.terminal is not None else stdio.wrap(text, bufsize)
+            spawning_ns = time.monotonic_ns()
+            pid, pidfd, slot, started = self._bring_up(bundle, profile, stdio, cgroup, undo)
+            streams = (
+                stdio.wrap(text, bufsize) if started.terminal is None else terminal_streams(started.terminal, text)
+            )
             undo.pop_all()
         return Process(
             bundle.spec.process.args,
@@ -121,6 +112,24 @@ class Runtime:
             effective={**effective, **inherited_limits(bundle.spec)},
             on_end=lambda process: self._end(process, slot, cgroup, on_end),
         )
+
+    def _bring_up(
+        self, bundle: Bundle, profile: bytes | None, stdio: Stdio, cgroup: Cgroup, undo: ExitStack
+    ) -> tuple[int, int, int, Started]:
+        """Spawn, entrust to the keeper, let go, and wait for the exec; what is made is added to `undo`."""
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control:
+            with theirs:
+                pid, pidfd = self._spawn(bundle, profile, stdio, cgroup, theirs)
+            undo.callback(kill_and_reap, pidfd)
+            stdio.close_child()
+            cgroup.close_join()
+            slot = self._keeper.add(pidfd)
+            undo.callback(self._keeper.drop, slot)
+            try:
+                return pid, pidfd, slot, await_start(control)
+            except SyscallError as error:
+                raise explain(error, bundle.spec) from error
 
     def close(self) -> None:
         """End whatever still runs, and free everything."""
@@ -141,12 +150,11 @@ class Runtime:
         spec = bundle.spec
         in_userns = any(namespace.type == "user" for namespace in spec.linux.namespaces)
         program = self._filters.program(profile, spec.process.capabilities.bounding)
-        packed = plan.compile(
+        packed = self._planner.compile(
             bundle,
-            stage=str(self._stage),
             filter=program.code if program else b"",
             filter_flags=program.flags if program else 0,
-            cgroup_mounts=self._cgroup_mounts,
+            cgroup_mounts=cgroup_mounts(cgroup),
             in_user_namespace=in_userns,
         )
         sealed = seal(packed)
@@ -173,13 +181,19 @@ class Runtime:
         on_end(process)
 
 
-def cgroup_mounts(layout: Layout) -> tuple[Mount, ...]:
-    """Give the mounts that show the hierarchies of the host, from inside each with the container's cgroup as root."""
+def cgroup_mounts(cgroup: Cgroup) -> tuple[Mount, ...]:
+    """Give the mounts that show a container its cgroup, in the hierarchies that it is in.
+
+    In the others it is in the caller's own cgroup, whose inside is not for it to see.
+    """
+    if cgroup.layout.kind == "v2":
+        return (Mount("unified", "cgroup2", "cgroup"),)
+    hierarchies = (place.hierarchy for place in cgroup.places)
     return tuple(
-        Mount(hierarchy.mount, "cgroup2", "cgroup")
+        Mount(os.path.basename(hierarchy.mount), "cgroup2", "cgroup")
         if hierarchy.version == 2
-        else Mount(hierarchy.mount, "cgroup", "cgroup", tuple(sorted(hierarchy.controllers)))
-        for hierarchy in layout.hierarchies
+        else Mount(os.path.basename(hierarchy.mount), "cgroup", "cgroup", tuple(sorted(hierarchy.controllers)))
+        for hierarchy in hierarchies
     )
 
 
@@ -206,11 +220,10 @@ def kill_and_reap(pidfd: int) -> None:
     os.close(pidfd)
 
 
-def terminal_streams(started: Started, text: TextMode | None) -> tuple[IO[Any], IO[Any], None]:
+def terminal_streams(terminal: int, text: TextMode | None) -> tuple[IO[Any], IO[Any], None]:
     """Give the two directions of a terminal as streams of their own."""
-    assert started.terminal is not None
-    other = fcntl.fcntl(started.terminal, fcntl.F_DUPFD_CLOEXEC, 3)
-    return wrap(started.terminal, "wb", text, 0 if text is None else -1), wrap(other, "rb", text, -1), None
+    other = fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
+    return wrap(terminal, "wb", text, 0 if text is None else -1), wrap(other, "rb", text, -1), None
 
 
 def timings(begun_ns: int, spawning_ns: int, started: Started) -> Timings:

@@ -29,7 +29,7 @@ class TextMode:
 
 @dataclass(slots=True)
 class Stdio:
-    """Owns the descriptors on both sides: the child's until they are handed over, the caller's until they are wrapped."""
+    """Owns descriptors: the child's until they are handed over, the caller's until they are wrapped."""
 
     child: list[int] = field(default_factory=list)
     owned: list[int] = field(default_factory=list)  # the child's that are ours to close
@@ -94,7 +94,7 @@ def wrap(fd: int, mode: str, text: TextMode | None, bufsize: int) -> IO[Any]:
     if text is None:
         return stream
     return io.TextIOWrapper(
-        stream,  # type: ignore[arg-type]  # a buffered stream, as bufsize is not 0 in text mode
+        stream,
         encoding=text.encoding,
         errors=text.errors,
         line_buffering=mode == "wb" and bufsize == 1,

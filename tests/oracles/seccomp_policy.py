@@ -33,7 +33,9 @@ class Reading:
         self._bits = 64 if architecture in ("SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64") else 32
         self._default = _value(policy["defaultAction"], policy.get("defaultErrnoRet"))
         self._beyond = self._default if policy["defaultAction"] in PERMISSIVE else 0x50000 | errno.ENOSYS
-        named = [self._table[name] for rule in policy["syscalls"] for name in rule["names"] if name in self._table]
+        names = [name for rule in policy["syscalls"] for name in rule["names"]]
+        names += [self._carried[name][0] for name in names if name in self._carried]
+        named = [self._table[name] for name in names if name in self._table]
         counted = [each for each in named if each < 0xF0000 or architecture == "SCMP_ARCH_X32"]
         self._named, self._last = set(named), max(counted, default=0) or 2**32
         self._rules = [

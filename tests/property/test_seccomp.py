@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pyrt.runtime import capabilities
@@ -26,7 +26,9 @@ NAMES = (
     "read write open chown32 socket bind sendto accept4 semop shmat msgget clone clone3 personality ioctl "
     "rt_sigaction mmap2 futex clock_gettime64 mseal no_such_call"
 ).split()
-CARRIED = [*NAMES, "socketcall", "ipc", "getpid", "rseq"]
+EXACT = ["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"]
+CARRIERS = {"socketcall": "socket bind sendto accept4", "ipc": "semop shmat msgget"}
+CARRIED = [*NAMES, "socketcall", "ipc", "getpid", "getuid", "rseq"]
 ACTIONS = [
     {"action": f"SCMP_ACT_{name}"} for name in ("ALLOW", "ERRNO", "KILL_PROCESS", "KILL_THREAD", "TRAP", "TRACE", "LOG")
 ] + [{"action": "SCMP_ACT_ERRNO", "errnoRet": 22}, {"action": "SCMP_ACT_TRACE", "errnoRet": 7}]
@@ -62,24 +64,57 @@ def arguments_around(document: dict[str, Any]) -> st.SearchStrategy[list[int]]:
     return st.lists(st.sampled_from(sorted({*near, *CORNERS})) | words, min_size=6, max_size=6)
 
 
-@st.composite
-def documents(draw: st.DrawFn, *, one_action: bool) -> dict[str, Any]:
-    """Any document, or one in which the rules of a call do not contradict each other (libseccomp orders those its way)."""
+def rules_of(name: str, actions: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    def rule(action: dict[str, Any], operators: list[str], most: int) -> st.SearchStrategy[dict[str, Any]]:
+        condition = st.fixed_dictionaries(
+            {"index": st.integers(0, 5), "value": words, "valueTwo": words, "op": st.sampled_from(operators)}
+        )
+        args = st.lists(condition, max_size=most, unique_by=lambda each: each["index"] if most > 3 else id(each))
+        return args.map(lambda found: {"names": [name], **action, "args": found})
+
+    one = actions.flatmap(lambda action: st.lists(rule(action, sorted(OPERATORS), 6), max_size=1))
+    several = actions.flatmap(lambda action: st.lists(rule(action, EXACT, 3), max_size=4))
+    return one | several
+
+
+def consistent_documents() -> st.SearchStrategy[dict[str, Any]]:
+    """Documents about which libseccomp agrees with itself.
+
+    It orders contradicting rules of a call its own way. Version 2.5.4 confuses alternatives that compare ranges of
+    64-bit values (`a1 >= 1<<32` or `a1 <= 1` matches 2), and compares the architecture in place of the number where no
+    rule of an interface is without conditions. So here a call has one action, ranges stand in one rule only, and two
+    calls have rules without conditions.
+    """
+    lists = [rules_of(name, st.sampled_from(ACTIONS)) for name in NAMES]
+    rules = st.lists(st.one_of(lists), max_size=5, unique_by=lambda found: found[0]["names"][0] if found else "")
+    plain = [
+        {"names": ["getpid"], "action": "SCMP_ACT_TRAP"},
+        {"names": ["getuid"], "action": "SCMP_ACT_KILL_PROCESS"},
+    ]
+    return rules.flatmap(lambda found: framed([*plain, *(rule for each in found for rule in each)]))
+
+
+def any_documents() -> st.SearchStrategy[dict[str, Any]]:
+    """Documents whose rules may contradict and repeat each other."""
     condition = st.fixed_dictionaries(
         {"index": st.integers(0, 5), "value": words, "valueTwo": words, "op": st.sampled_from(sorted(OPERATORS))}
     )
-    default = draw(st.sampled_from(ACTIONS))
-    action_of = {name: draw(st.sampled_from(ACTIONS)) for name in NAMES}
-    rules = []
-    for name in draw(st.lists(st.sampled_from(NAMES), max_size=8)):
-        action = action_of[name] if one_action else draw(st.sampled_from(ACTIONS))
-        args = draw(st.lists(condition, max_size=3))
-        rules.append({"names": [name], **action, "args": args})
-    architectures = draw(st.sets(st.sampled_from(X86)).map(sorted))
-    document = {"defaultAction": default["action"], "architectures": architectures, "syscalls": rules}
-    if "errnoRet" in default:
-        document["defaultErrnoRet"] = default["errnoRet"]
-    return document
+    rule = st.builds(
+        lambda name, action, args: {"names": [name], **action, "args": args},
+        st.sampled_from(NAMES),
+        st.sampled_from(ACTIONS),
+        st.lists(condition, max_size=3),
+    )
+    return st.lists(rule, max_size=8).flatmap(framed)
+
+
+def framed(rules: list[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    def document(default: dict[str, Any], architectures: set[str]) -> dict[str, Any]:
+        errno = {"defaultErrnoRet": default["errnoRet"]} if "errnoRet" in default else {}
+        frame = {"defaultAction": default["action"], "architectures": sorted(architectures), "syscalls": rules}
+        return frame | errno
+
+    return st.builds(document, st.sampled_from(ACTIONS), st.sets(st.sampled_from(X86)))
 
 
 def interfaces(document: dict[str, Any]) -> list[str]:
@@ -88,10 +123,10 @@ def interfaces(document: dict[str, Any]) -> list[str]:
 
 def calls(architecture: str) -> list[int]:
     base = X32_BIT if architecture == "SCMP_ARCH_X32" else 0
-    return [*range(base, base + 600), base + 2**29, *sorted(numbers(architecture).values())]
+    return [*range(base, base + 600), base + 2**29]
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, phases=[Phase.generate])
 @given(held=capability_sets, data=st.data())
 @pytest.mark.parametrize("machine", FAMILIES)
 def test_default_profile_is_compiled_as_it_reads(machine: str, held: frozenset[str], data: st.DataObject) -> None:
@@ -107,8 +142,8 @@ def test_default_profile_is_compiled_as_it_reads(machine: str, held: frozenset[s
             assert found == reading.decide(number, args), (name, number)
 
 
-@settings(max_examples=300)
-@given(document=documents(one_action=False), data=st.data())
+@settings(max_examples=300, phases=[Phase.generate])
+@given(document=any_documents(), data=st.data())
 def test_any_document_is_compiled_as_it_reads(document: dict[str, Any], data: st.DataObject) -> None:
     args = data.draw(arguments_around(document))
     text = json.dumps(document).encode()
@@ -117,13 +152,14 @@ def test_any_document_is_compiled_as_it_reads(document: dict[str, Any], data: st
 
     for name in interfaces(document):
         table, reading = numbers(name), Reading(text, name)
-        for number in {*(table[each] for each in CARRIED if each in table), 600, 0xFFFF}:
+        beyond = 600 | (X32_BIT if name == "SCMP_ARCH_X32" else 0)
+        for number in {*(table[each] for each in CARRIED if each in table), beyond}:
             found = execute(code, ARCHITECTURES[name].audit, number, args).value
             assert found == reading.decide(number, args), (name, number)
 
 
 @pytest.mark.needs("libseccomp")
-@settings(max_examples=12)
+@settings(max_examples=12, phases=[Phase.generate])
 @given(held=capability_sets | st.just(capabilities.DEFAULT), data=st.data())
 def test_default_profile_is_libseccomps(
     lib: LibSeccomp, known: frozenset[str], held: frozenset[str], data: st.DataObject
@@ -134,8 +170,8 @@ def test_default_profile_is_libseccomps(
 
 
 @pytest.mark.needs("libseccomp")
-@settings(max_examples=200)
-@given(document=documents(one_action=True), data=st.data())
+@settings(max_examples=200, phases=[Phase.generate])
+@given(document=consistent_documents(), data=st.data())
 def test_any_document_is_libseccomps(
     lib: LibSeccomp, known: frozenset[str], document: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -163,18 +199,19 @@ def assert_equal(
     text = json.dumps(document).encode()
     ours, theirs = compile_policy(read(text), "x86_64"), lib.program(text)
     denies = document["defaultAction"] not in ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
-    for name in ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"):
+    for name in X86:
         table, audit = TABLES[name], ARCHITECTURES[name].audit
-        last = max((table[each] for rule in document["syscalls"] for each in rule["names"] if each in table), default=0)
-        for number in [*numbers_of(name), 0xFFFFFFFF]:
-            found, expected = execute(ours, audit, number, args), execute(theirs, audit, number, args)
-            newer = denies and last and number > last and name in interfaces(document)
-            if name == "SCMP_ARCH_X86_64" and number >= X32_BIT:
-                newer = False
-            if newer:
-                assert (found.value, expected.value) == (ENOSYS, _default(document)), (name, number)
+        names = {each for rule in document["syscalls"] for each in rule["names"]}
+        if name == "SCMP_ARCH_X86":
+            names |= {carrier for carrier, carried in CARRIERS.items() if names & {*carried.split()}}
+        named = [table[each] for each in names if each in table]
+        last = max(named, default=0) if denies and name in interfaces(document) else 0
+        for number in numbers_of(name):
+            found, expected = execute(ours, audit, number, args).value, execute(theirs, audit, number, args).value
+            if last and number > last:
+                assert (found, expected) == (ENOSYS, _default(document)), (name, number)
             else:
-                assert found.value == expected.value, (name, number)
+                assert found == expected, (name, number, document)
 
 
 def _default(document: dict[str, Any]) -> int:

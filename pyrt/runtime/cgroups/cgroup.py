@@ -34,8 +34,8 @@ class Cgroup:
     """The directories of one container, one in each hierarchy that it is in (none where nothing can be had).
 
     A process joins by clone3(2) with CLONE_INTO_CGROUP and `into_fd`, where that is not -1, and by writing "0" to each
-    of `join_fds`. Those are v1's `tasks` files: from a single thread that is some 15 µs, where cgroup.procs waits for all
-    of RCU. As a context manager it ends with what is in it. All methods may be called from any thread.
+    of `join_fds`. Those are v1's `tasks` files: from a single thread that is some 15 µs, where cgroup.procs waits for
+    all of RCU. As a context manager it ends with what is in it. All methods may be called from any thread.
     """
 
     def __init__(

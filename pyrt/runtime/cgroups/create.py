@@ -6,7 +6,6 @@ import errno
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 
 from pyrt._native import cgroup as door
 from pyrt.errors import InvalidOption, NotFound, SyscallError, Unsupported
@@ -79,11 +78,11 @@ def execute(order: Order, sites: Sequence[Site], name: str) -> tuple[list[int], 
             fds, texts = door.create(order.ops, name.encode())
             return fds, [text.decode() for text in texts]
         except SyscallError as e:
-            if e.errno != errno.ENOENT or order.steps[e.step - 1] is not None or attempt == _ATTEMPTS - 1:
+            is_limit = order.steps[e.step - 1] is not None  # whose file may lack for good
+            if e.errno != errno.ENOENT or attempt == (1 if is_limit else _ATTEMPTS - 1):
                 raise order.explain(e) from e
         for site in sites:
-            with suppress(FileNotFoundError):
-                site.prepare()
+            site.prepare()
     return [], []
 
 

@@ -1,12 +1,13 @@
-"""One read or write of a cgroup file: each is one system call, which the kernel answers as a whole."""
+"""Read or write one file of a cgroup."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["read", "write"]
+__all__ = ["read", "read_open", "write"]
 
 _SIZE = 65536
+_FULL = 4096 - 256  # the kernel hands out a list by the page: less than this, a line or two short of it, is the end
 
 
 def read(path: str) -> str:
@@ -16,11 +17,20 @@ def read(path: str) -> str:
     except OSError:
         return ""
     try:
-        return os.read(fd, _SIZE).decode(errors="surrogateescape")
+        return read_open(fd)
     except OSError:
         return ""
     finally:
         os.close(fd)
+
+
+def read_open(fd: int) -> str:
+    """Give the text of an open file, from its start. Raises OSError."""
+    text = part = os.pread(fd, _SIZE, 0)
+    while len(part) > _FULL:
+        part = os.pread(fd, _SIZE, len(text))
+        text += part
+    return text.decode(errors="surrogateescape")
 
 
 def write(path: str, text: str) -> None:

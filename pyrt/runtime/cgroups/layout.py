@@ -4,8 +4,8 @@ Takes /proc/self/mountinfo, /proc/self/cgroup and the permissions of directories
 the cgroup of one container. The process that calls is never moved.
 
 Root makes everything below a directory `pyrt` at the top of each hierarchy, beside the service manager's own. An
-ordinary user makes it in the nearest directory above its own that is delegated to it, because a v2 cgroup that holds processes
-(as its own one does) cannot hand controllers down.
+ordinary user makes it in the nearest directory above its own that is delegated to it, because a v2 cgroup that holds
+processes (as its own one does) cannot hand controllers down.
 """
 
 from __future__ import annotations

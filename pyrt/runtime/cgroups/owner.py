@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from pyrt.errors import NotFound
+from pyrt.errors import NotFound, ResourceBusy
+from pyrt.runtime.cgroups.cgroup import Cgroup
 from pyrt.runtime.cgroups.files import read
 from pyrt.runtime.cgroups.layout import Layout
 from pyrt.runtime.cgroups.parents import parents_of, tidy
@@ -38,19 +39,33 @@ def owner_name(pid: int | None = None) -> str:
 def sweep(layout: Layout, *, keep: Collection[str] = ()) -> list[str]:
     """Kill and remove the cgroups of processes that are gone, except `keep`; give their names.
 
-    Those of living processes, and of other pid namespaces, are never touched; parents without children go too.
+    Those of living processes, and of other pid namespaces, are never touched; parents without children go too. Raises
+    ResourceBusy for the first that does not die, after all have been tried.
     """
-    removed = []
+    removed: list[str] = []
+    busy: list[ResourceBusy] = []
     for name in sorted(set(_names(layout)) - set(keep)):
         if is_orphan(name):
-            with suppress(NotFound):  # another process sweeps too
-                cgroup = layout.adopt(name)
-                cgroup.kill()
-                cgroup.remove()
+            try:
+                _clear(layout.adopt(name))
                 removed.append(name)
+            except NotFound:
+                continue  # another process sweeps too
+            except ResourceBusy as e:
+                busy.append(e)
     for hierarchy in layout.hierarchies:
         tidy(hierarchy, layout.top)
+    if busy:
+        raise busy[0]
     return removed
+
+
+def _clear(cgroup: Cgroup) -> None:
+    try:
+        cgroup.kill()
+        cgroup.remove()
+    finally:
+        cgroup.close()
 
 
 def _names(layout: Layout) -> Iterator[str]:

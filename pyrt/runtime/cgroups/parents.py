@@ -23,6 +23,7 @@ from pyrt.runtime.cgroups.hierarchy import Hierarchy
 __all__ = ["armed_parent", "attach", "hand_down", "parents_of", "prepare", "tidy"]
 
 ARMED = "armed"
+GONE = (errno.ENOENT, errno.ENODEV)  # what a file of a cgroup says that has been removed
 
 
 def armed_parent(top: str, rules: Sequence[DeviceRule]) -> str:
@@ -39,16 +40,18 @@ def parents_of(hierarchy: Hierarchy, top: str) -> list[str]:
     return [parent for parent in found if os.path.isdir(f"{hierarchy.base}/{parent}")]
 
 
-def prepare(hierarchy: Hierarchy, parent: str, controllers: Collection[str], rules: Sequence[DeviceRule]) -> None:
+def prepare(
+    hierarchy: Hierarchy, parent: str, needed: Collection[str], wanted: Collection[str], rules: Sequence[DeviceRule]
+) -> None:
     """Make `parent` (relative to the base) with all above it; an armed one gets its list of devices.
 
-    Raises Unsupported where a controller cannot be handed down.
+    Raises Unsupported where a controller that is needed cannot be handed down; one that is wanted may lack.
     """
     base = str(hierarchy.base)
     path = base
     for part in parent.split("/"):
         if hierarchy.version == 2:
-            hand_down(path, controllers)
+            hand_down(path, needed, wanted)
         if part == ARMED:
             _arm(path, hierarchy.version, rules)
         path = f"{path}/{part}"
@@ -57,17 +60,33 @@ def prepare(hierarchy: Hierarchy, parent: str, controllers: Collection[str], rul
         if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
             _fill_cpuset(path)
     if hierarchy.version == 2:
-        hand_down(path, controllers)
+        hand_down(path, needed, wanted)
 
 
-def hand_down(directory: str, controllers: Collection[str]) -> None:
-    """Enable controllers for the children of a v2 directory. Raises Unsupported, which names the first that fails."""
+def hand_down(directory: str, needed: Collection[str], wanted: Collection[str] = ()) -> None:
+    """Enable controllers for the children of a v2 directory. Raises Unsupported for the first needed one that fails.
+
+    Above processes none is tried: the kernel would enable pids and cpu there, and then take no process into a child.
+    """
     file = f"{directory}/cgroup.subtree_control"
-    for controller in sorted(set(controllers) - set(read(file).split())):
+    lacking = {*needed, *wanted} - set(read(file).split())
+    if lacking and _holds_processes(directory):
+        if refused := sorted(lacking & {*needed}):
+            raise Unsupported(f"cgroup controller {refused[0]}", _why_not(errno.EBUSY, directory))
+        return
+    for controller in sorted(lacking):
         try:
             write(file, f"+{controller}")
         except OSError as e:
-            raise Unsupported(f"cgroup controller {controller}", _why_not(e, directory)) from e
+            if e.errno in GONE and not os.path.exists(file):
+                raise
+            if controller in needed:
+                raise Unsupported(f"cgroup controller {controller}", _why_not(e.errno, directory)) from e
+
+
+def _holds_processes(directory: str) -> bool:
+    """Say whether there are processes directly in a v2 cgroup; the root of all, which has no type, may have them."""
+    return bool(read(f"{directory}/cgroup.type")) and bool(read(f"{directory}/cgroup.procs"))
 
 
 def tidy(hierarchy: Hierarchy, top: str) -> None:
@@ -80,11 +99,11 @@ def tidy(hierarchy: Hierarchy, top: str) -> None:
                 os.rmdir(os.path.dirname(path))
 
 
-def _why_not(e: OSError, directory: str) -> str:
-    if e.errno == errno.EBUSY:
+def _why_not(error: int | None, directory: str) -> str:
+    if error == errno.EBUSY:
         mend = "move them into a child of it, or name another cgroup by cgroup_parent"
         return f"{directory} holds processes, so it cannot hand controllers down: {mend}"
-    return f"{directory} cannot hand it down: {e.strerror}"
+    return f"{directory} cannot hand it down: {os.strerror(error or 0)}"
 
 
 def _arm(directory: str, version: int, rules: Sequence[DeviceRule]) -> None:
@@ -109,6 +128,8 @@ def attach(cgroup: int, rules: Sequence[DeviceRule]) -> None:
         finally:
             os.close(program)
     except SyscallError as e:
+        if e.errno in GONE:
+            raise
         reason = f"{e}; the kernel needs CONFIG_CGROUP_BPF, the caller CAP_SYS_ADMIN in the first user namespace"
         raise Unsupported("device_cgroup_rules", reason) from e
 

@@ -38,7 +38,8 @@ def kill_all(directory: str, *, freeze: Callable[[bool], None]) -> None:
             _kill_member(pid, directory)
         freeze(False)
         if time.monotonic() > deadline:
-            raise ResourceBusy(f"processes {pids} in {directory} do not die of SIGKILL: they are stuck in the kernel")
+            reason = "they are stuck in the kernel, or belong to another user"
+            raise ResourceBusy(f"processes {pids} in {directory} do not die of SIGKILL: {reason}")
         time.sleep(pause)
         pause = min(pause * 2, 0.01)
 
@@ -53,7 +54,7 @@ def _kill_member(pid: int, directory: str) -> None:
         return
     try:
         if pid in read_pids(directory):
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     finally:
         os.close(pidfd)

@@ -1,8 +1,8 @@
 """Where a container will be: in which hierarchies, below which parents, with which limits.
 
 Every hierarchy costs some 50 µs to make, join and remove (memory 100), so a container is only in those that its
-limits need, and in those that every container needs: memory (usage, OOM), cpuacct (usage), and the v2 tree (freezing,
-killing at once) or, where there is none, the v1 freezer.
+limits need, and in those that every container needs: memory (usage, OOM), cpuacct (usage), and the v1 freezer or, where
+there is none, the v2 tree. Not both: to start in a v2 cgroup costs a millisecond more, most of it waiting for RCU.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pyrt.errors import Unsupported
+from pyrt.errors import SyscallError, Unsupported
 from pyrt.oci.spec import DeviceRule
 from pyrt.runtime.cgroups.convert import blkio_weight_to_io_weight
 from pyrt.runtime.cgroups.devices import DEFAULT_DEVICE_RULES, device_lines
 from pyrt.runtime.cgroups.files import read
 from pyrt.runtime.cgroups.hierarchy import Hierarchy
 from pyrt.runtime.cgroups.limits import Limit
-from pyrt.runtime.cgroups.parents import prepare
+from pyrt.runtime.cgroups.parents import GONE, prepare
 
 __all__ = ["Host", "Site", "make_ready", "place_devices", "sites_of"]
 
 _ALWAYS_V1 = ("memory", "cpuacct")
 _ALWAYS_V2 = frozenset({"memory", "pids"})
+_ATTEMPTS = 8
 
 
 class Host(Protocol):
@@ -54,18 +55,29 @@ class Site:
         return f"{self.hierarchy.base}/{self.parent}"
 
     @property
-    def controllers(self) -> set[str]:
-        """What a v2 parent must hand down: what the limits need, and what usage needs where it is to be had."""
-        asked = {limit.controller for limit in self.limits} - {"cgroup"}
-        return asked | (_ALWAYS_V2 & self.hierarchy.controllers)
+    def needed(self) -> set[str]:
+        """The controllers of the limits: a v2 parent must hand them down."""
+        return {limit.controller for limit in self.limits} - {"cgroup"}
+
+    @property
+    def wanted(self) -> set[str]:
+        """The controllers that count usage: a v2 parent hands them down where it can."""
+        return {*_ALWAYS_V2} & self.hierarchy.controllers
 
     def prepare(self) -> None:
-        prepare(self.hierarchy, self.parent, self.controllers, self.rules)
+        """Make the parent ready, again where another process has tidied it away meanwhile. Raises Unsupported."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                prepare(self.hierarchy, self.parent, self.needed, self.wanted, self.rules)
+                return
+            except OSError as e:
+                if e.errno not in GONE or attempt == _ATTEMPTS - 1:
+                    raise SyscallError(e.errno or 0, "prepare", e.filename or self.directory) from e
 
 
 def sites_of(host: Host, limits: Sequence[Limit], parent: str) -> list[Site]:
     """Give a site for each hierarchy that is needed, the v2 tree last."""
-    needed = [*_ALWAYS_V1, "v2" if host.find("v2") else "freezer", *(limit.controller for limit in limits)]
+    needed = [*_ALWAYS_V1, "freezer" if host.find("freezer") else "v2", *(limit.controller for limit in limits)]
     sites: dict[str, Site] = {}
     for controller in needed:
         hierarchy = host.find(controller)
@@ -107,8 +119,8 @@ def place_devices(host: Host, sites: list[Site], rules: Sequence[DeviceRule], pa
 def make_ready(site: Site) -> None:
     """Prepare the parent where that cannot wait for the first failure, and fit the limits to what is there."""
     if site.hierarchy.version == 2:
-        needed = site.controllers
-        if needed and not needed <= set(read(f"{site.directory}/cgroup.subtree_control").split()):
+        controllers = site.needed | site.wanted
+        if controllers and not controllers <= set(read(f"{site.directory}/cgroup.subtree_control").split()):
             site.prepare()
         if any(limit.controller == "io" for limit in site.limits) and not os.path.exists(
             f"{site.directory}/io.bfq.weight"

@@ -10,11 +10,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyrt.runtime.cgroups.files import read, read_open
 from pyrt.runtime.cgroups.orders import Place
 
 __all__ = ["Usage", "UsageReader"]
-
-_SIZE = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,9 @@ class UsageReader:
         limited = self._either("pids.current", "pids.current")
         if limited is not None:
             return limited
-        text = self._text(1, "tasks") if any(version == 1 for version, _ in self._directories) else None
-        text = self._text(2, "cgroup.threads") if text is None else text
+        text = self._text(2, "cgroup.threads")
+        if text is None and self._directories:
+            text = read(f"{self._directories[0][1]}/tasks")  # v1 shows an open file an old list for a second
         return None if text is None else text.count("\n")
 
     def _io(self) -> tuple[int | None, int | None]:
@@ -106,8 +106,8 @@ class UsageReader:
         if text is None:
             return None, None
         pairs = [field.partition("=") for field in text.split() if "=" in field]
-        read = sum(int(value) for key, _, value in pairs if key == "rbytes")
-        return read, sum(int(value) for key, _, value in pairs if key == "wbytes")
+        received = sum(int(value) for key, _, value in pairs if key == "rbytes")
+        return received, sum(int(value) for key, _, value in pairs if key == "wbytes")
 
     def _either(self, v1: str, v2: str) -> int | None:
         number = self._number(1, v1)
@@ -126,10 +126,7 @@ class UsageReader:
         if fd is None:
             return None
         try:
-            text = os.pread(fd, _SIZE, 0)
-            while len(text) % _SIZE == 0 and (more := os.pread(fd, _SIZE, len(text))):
-                text += more
-            return text.decode()
+            return read_open(fd)
         except OSError:
             return None  # ENODEV: the directory has been removed
 

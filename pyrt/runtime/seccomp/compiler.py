@@ -97,8 +97,10 @@ def _ranges(policy: Policy, architecture: Architecture, start: int, end: int) ->
     table = numbers(architecture.name)
     outcomes = _outcomes(policy, architecture, table)
     beyond = _ENOSYS if policy.default & ACTION_BITS not in PERMISSIVE else policy.default
-    named = {table[name] for rule in policy.rules for name in rule.names if name in table}
-    last = max((number for number in named if number < ARM_PRIVATE or number & X32_BIT), default=0) or end
+    carriers = {name: via for name, (via, _) in multiplexed(architecture.name).items()}
+    named = {each for rule in policy.rules for name in rule.names for each in (name, carriers.get(name, name))}
+    counted = [table[name] for name in named & table.keys()]
+    last = max((number for number in counted if number < ARM_PRIVATE or number & X32_BIT), default=0) or end
     known = sorted(table.values())
     edges = {start, *outcomes, *(number + 1 for number in outcomes), last + 1}
     for low, high in _pairs(sorted(edge for edge in edges if edge < end), end):

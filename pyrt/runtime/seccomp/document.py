@@ -14,7 +14,19 @@ from typing import Any
 
 from pyrt.errors import InvalidSpec, Unsupported
 
-__all__ = ["ALLOW", "ERRNO", "KILL_THREAD", "OPERATORS", "PERMISSIVE", "Condition", "Policy", "Rule", "Shape", "read", "read_rule"]
+__all__ = [
+    "ALLOW",
+    "ERRNO",
+    "KILL_THREAD",
+    "OPERATORS",
+    "PERMISSIVE",
+    "Condition",
+    "Policy",
+    "Rule",
+    "Shape",
+    "read",
+    "read_rule",
+]
 
 KILL_PROCESS = 0x80000000
 KILL_THREAD = 0x00000000
@@ -38,9 +50,7 @@ _ACTIONS: Mapping[str, int] = {
     "SCMP_ACT_LOG": LOG,
     "SCMP_ACT_ALLOW": ALLOW,
 }
-OPERATORS = frozenset(
-    f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
-)
+OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))
 _FLAGS: Mapping[str, int] = {
     "SECCOMP_FILTER_FLAG_TSYNC": 0,  # for programs with threads; a filter that is loaded right before exec meets none
     "SECCOMP_FILTER_FLAG_LOG": 1 << 1,
@@ -55,7 +65,7 @@ _ARCHITECTURES = frozenset(f"SCMP_ARCH_{name}" for name in ("X86 X86_64 X32 ARM 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of the argument `index` (0 to 5); with SCMP_CMP_MASKED_EQ `value` is the mask, `value_two` the rest."""
+    """A comparison of the argument `index` (0 to 5); for SCMP_CMP_MASKED_EQ `value` is the mask, `value_two` the rest."""
 
     index: int
     value: int

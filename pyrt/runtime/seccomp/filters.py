@@ -33,7 +33,14 @@ _HEADER = struct.Struct("=8sI32s")  # magic, flags, digest
 _MAX_PROFILE_BYTES = 1 << 20
 _MAX_PROGRAM_BYTES = 8 * 4096
 _KEPT = 64
-_SPELLINGS = {"i386": "i686", "i486": "i686", "i586": "i686", "armv6l": "armv7l", "armv8l": "armv7l", "arm64": "aarch64"}
+_SPELLINGS = {
+    "i386": "i686",
+    "i486": "i686",
+    "i586": "i686",
+    "armv6l": "armv7l",
+    "armv8l": "armv7l",
+    "arm64": "aarch64",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,8 @@ def read_profile(option: str) -> bytes | None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidOption(
-            f"cannot read the profile {option!r}: {reason}; give unconfined, builtin, a file or JSON", argument="seccomp"
+            f"cannot read the profile {option!r}: {reason}; give unconfined, builtin, a file or JSON",
+            argument="seccomp",
         ) from error
     if len(profile) > _MAX_PROFILE_BYTES:
         raise InvalidOption(f"the profile {option!r} is longer than {_MAX_PROFILE_BYTES} bytes", argument="seccomp")

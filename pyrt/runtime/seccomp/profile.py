@@ -82,7 +82,9 @@ def _architectures(profile: Shape, native: str) -> list[str]:
 
 
 def _rule(entry: Shape) -> dict[str, Any]:
-    rule = {key: entry.value[key] for key in ("names", "action", "errnoRet", "args") if entry.value.get(key) is not None}
+    rule = {
+        key: entry.value[key] for key in ("names", "action", "errnoRet", "args") if entry.value.get(key) is not None
+    }
     if entry.value.get("name"):
         if entry.names("names"):
             raise InvalidSpec("cannot stand beside names; keep one of the two", argument=f"{entry.place}.name")

@@ -21,7 +21,7 @@ ARM_PRIVATE = 0xF0000  # arm's own calls start here, far above the numbers that 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One system call interface: `name` as in an OCI document, `audit` as in seccomp_data.arch, `bits` of an argument."""
+    """A system call interface: `name` as in an OCI document, `audit` as in seccomp_data.arch, `bits` of an argument."""
 
     name: str
     audit: int

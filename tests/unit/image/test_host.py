@@ -42,10 +42,9 @@ def files(tree: HostTree, *, inside: bool = False) -> dict[str, File]:
 def test_what_is_not_on_the_list_is_empty(inside: bool) -> None:
     found = files(tree(), inside=inside)
 
-    assert found["/secrets"] == File("/secrets", "dir", mode=0o711, opaque=True)
-    assert found["/home"].opaque
-    assert found["/root"] == File("/root", "dir", mode=0o700, opaque=True)
-    assert found["/tmp"] == File("/tmp", "dir", mode=0o1777, opaque=True)
+    assert found["/secrets"] == File("/secrets", "dir", mode=0o711, opaque=not inside)
+    assert found["/root"] == File("/root", "dir", mode=0o700, opaque=not inside)
+    assert found["/tmp"] == File("/tmp", "dir", mode=0o1777, opaque=not inside)
     assert found["/var/tmp"].mode == 0o1777
     assert found["/var/run"] == File("/var/run", "symlink", b"/run")
 
@@ -119,6 +118,18 @@ def test_inside_a_directory_with_mount_points_is_put_together(tmp_path: Path, mo
     assert Mount(f"{top}/big", "bind", f"{top}/big", ("bind", "ro")) in rootfs.mounts
 
 
+def test_inside_a_private_directory_is_covered_where_it_could_be_read(tmp_path: Path) -> None:
+    private = (
+        File(str(tmp_path), "dir", mode=0o700, opaque=True),
+        File("/etc/missing", "dir", mode=0o700, opaque=True),
+    )
+
+    rootfs, _ = overlay_each(tree(private=private))
+
+    assert rootfs.mounts[-1] == Mount(str(tmp_path), "tmpfs", "tmpfs", ("mode=700",))
+    assert "/etc/missing" not in {mount.destination for mount in rootfs.mounts}
+
+
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_prefix_in_a_hidden_place_is_shown_and_can_be_reached(inside: bool) -> None:
     hidden = tree(prefixes=("/root/py/3",))
@@ -126,7 +137,7 @@ def test_a_prefix_in_a_hidden_place_is_shown_and_can_be_reached(inside: bool) ->
     found = {file.path: file for file in rootfs.files}
 
     assert [file.mode for file in (found["/root"], found["/root/py"], found["/root/py/3"])] == [0o755] * 3
-    assert (found["/root"].opaque, found["/root/py"].opaque) == (True, False)
+    assert (found["/root"].opaque, found["/root/py"].opaque) == (not inside, False)
     assert inside or "/root/py/3" not in lowers
 
 

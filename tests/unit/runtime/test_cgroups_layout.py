@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from pyrt.oci.spec import Memory, Pids, Resources
 from pyrt.runtime.cgroups import DEFAULT_DEVICE_RULES, Layout, Usage
 from pyrt.runtime.cgroups.hierarchy import parse
 from pyrt.runtime.cgroups.layout import relative
+from pyrt.runtime.cgroups.limits import Limit
+from pyrt.runtime.cgroups.sites import sites_of
 
 SYSTEMD_V2 = "35 24 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 SYSTEMD_V1 = """\
@@ -43,6 +46,20 @@ def test_v1_with_controllers_mounted_together_and_v2_beside() -> None:
     assert found["cpu,cpuacct"].controllers == {"cpu", "cpuacct"}
     assert found["memory"].own == "/sys/fs/cgroup/memory/user.slice"
     assert found["unified"].own == "/sys/fs/cgroup/unified/user.slice/user-1000.slice/session-2.scope"
+
+
+def test_controllers_mounted_together_are_one_site() -> None:
+    placed = tuple(replace(hierarchy, base=hierarchy.mount) for hierarchy in parse(SYSTEMD_V1, V1_MEMBERSHIP))
+    layout = Layout("hybrid", placed)
+    limits = [
+        Limit("cpu", "cpu.shares", "512", "cpu_shares"),
+        Limit("memory", "memory.swappiness", "0", "mem_swappiness"),
+    ]
+
+    sites = sites_of(layout, limits, "pyrt")
+
+    assert [os.path.basename(site.hierarchy.mount) for site in sites] == ["memory", "cpu,cpuacct", "unified"]
+    assert [[limit.option for limit in site.limits] for site in sites] == [["mem_swappiness"], ["cpu_shares"], []]
 
 
 def test_mount_of_a_container_shows_a_part_of_the_hierarchy() -> None:

@@ -8,6 +8,7 @@ import pytest
 from pyrt._native.userns import UserNamespace
 from pyrt.errors import InvalidOption, SyscallError
 from pyrt.oci.spec import Mount
+from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter, ephemeral
 from pyrt.snapshot.probe import _explain
 from tests.suites.snapshotter import SnapshotterSuite
@@ -18,6 +19,12 @@ class TestOverlay(SnapshotterSuite):
     @pytest.fixture
     def snapshotter(self) -> Snapshotter:
         return Overlay(user_namespace=os.geteuid() != 0)
+
+    def shortcoming(self, lower: Path) -> str | None:
+        if os.geteuid() == 0:
+            return OverlayProbe().shortcoming(str(lower))
+        with UserNamespaces() as namespaces:
+            return OverlayProbe().shortcoming(str(lower), namespaces.get(own_mappings()))
 
 
 def test_an_ephemeral_overlay_names_its_lowers_and_no_upper() -> None:
@@ -74,6 +81,22 @@ def test_a_lower_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
         OverlayProbe().refusal(str(tmp_path / "missing"))
 
 
+def test_an_overlay_without_attributes_is_good_with_a_shortcoming(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lower: str, userns: int) -> None:
+        raise SyscallError(95, "setxattr", "user.overlay.opaque")
+
+    monkeypatch.setattr("pyrt.snapshot.probe.probe_overlay", refuse)
+    probe = OverlayProbe()
+
+    assert probe.refusal("/usr", 3) is None
+    assert "6.6" in (probe.shortcoming("/usr", 3) or "")
+
+
+@pytest.mark.needs("root", "overlay")
+def test_the_overlay_of_root_has_no_shortcoming(tmp_path: Path) -> None:
+    assert OverlayProbe().shortcoming(str(tmp_path)) is None
+
+
 @pytest.mark.parametrize(
     ("errno", "op", "inside", "said"),
     [
@@ -81,7 +104,6 @@ def test_a_lower_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
         (1, "mount", True, "Linux 5.11"),
         (22, "mount", True, "mounted below"),
         (22, "mount", False, "overlay on an overlay"),
-        (95, "setxattr", True, "6.6"),
         (1, "unshare", False, "needs root"),
         (12, "fsopen", False, "refuses"),
     ],

@@ -1,0 +1,22 @@
+"""What people read: complaints on stderr, tables on a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["complain", "in_flags"]
+
+
+def complain(message: str) -> None:
+    """Write one line on stderr, whatever the message holds."""
+    line = "; ".join(part for part in message.splitlines() if part.strip())
+    print(f"pyrt: {line}", file=sys.stderr, flush=True)
+
+
+def in_flags(message: str) -> str:
+    """Give a message that begins with the name of an option (`mem_limit: …`) with the flag's name in its place."""
+    from pyrt.cli.flags import FLAG_OF_OPTION
+
+    end = next((at for at, letter in enumerate(message) if not (letter.isalnum() or letter == "_")), 0)
+    flag = FLAG_OF_OPTION.get(message[:end])
+    return message if flag is None or message[end : end + 1] not in (":", "=", " ") else flag + message[end:]

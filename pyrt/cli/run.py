@@ -1,0 +1,120 @@
+"""`pyrt run`: a program in a new container, with this terminal as its own.
+
+Exit codes are docker's: the program's own, 128+n where signal n ended it (137 also where it ran out of memory), 127
+and 126 where it was not found or could not be executed, 125 where pyrt itself failed, 1 for a terminal that is none;
+and 124, timeout(1)'s, after --timeout.
+
+Signals are passed on. A program that is PID 1 and has no handler for a signal does not get it (pid_namespaces(7)), so
+the third SIGINT or SIGTERM, as with docker, ends the wait: here the container with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from subprocess import DEVNULL, PIPE
+
+from pyrt.cli.format import complain
+from pyrt.cli.relay import Clip, Copy, follow
+from pyrt.cli.request import Request, read_request
+from pyrt.cli.signals import ENDING, Inbox
+from pyrt.engine import Engine
+from pyrt.errors import InvalidOption
+from pyrt.runtime.exit import OutOfMemory, TimedOut
+from pyrt.runtime.process import Process
+
+__all__ = ["exit_code", "run"]
+
+TIMED_OUT = 124
+OUT_OF_MEMORY = 137
+PATIENCE = 3  # SIGINT and SIGTERM, as docker counts them
+
+
+class NotATerminal(InvalidOption):
+    """-it where stdin is no terminal."""
+
+    exit_code = 1
+
+
+def run(words: Sequence[str], root: str | None = None) -> int:
+    """Run what the words after `pyrt run` ask for, and give the exit code. Raises what Engine.popen raises."""
+    request = read_request(words)
+    if request.help:
+        from pyrt.cli.help import show
+
+        show()
+        return 0
+    if request.tty and _reads(request) and not os.isatty(0):
+        raise NotATerminal("the input device is not a TTY")
+    with Engine(root) as engine, _start(engine, request) as process:
+        Session(process, request).follow()
+        return exit_code(process)
+
+
+def _reads(request: Request) -> bool:
+    return request.interactive and "stdin" in request.attached
+
+
+def _start(engine: Engine, request: Request) -> Process:
+    if request.tty:
+        return engine.popen(request.image, request.args, **request.options)
+    taken = PIPE if request.output_limit_bytes is not None else None
+    return engine.popen(
+        request.image,
+        request.args,
+        stdin=0 if _reads(request) else DEVNULL,
+        stdout=taken if "stdout" in request.attached else DEVNULL,
+        stderr=taken if "stderr" in request.attached else DEVNULL,
+        **request.options,
+    )
+
+
+class Session:
+    """A container while it runs, and the streams, the terminal and the signals of this process around it."""
+
+    def __init__(self, process: Process, request: Request) -> None:
+        self._process = process
+        self._request = request
+        self._asked_to_end = 0
+        self._resizes = False
+
+    def follow(self) -> None:
+        """Take part in the container until it ends. However this is left, the terminal is as it was."""
+        request, process = self._request, self._process
+        with ExitStack() as stack:
+            inbox = stack.enter_context(Inbox())
+            inputs = []
+            if request.tty and process.stdin is not None and _reads(request):
+                from pyrt.cli.terminal import Raw
+
+                self._raw = stack.enter_context(Raw(0))
+                master = process.stdin.fileno()
+                inputs = [Copy(0, master, own=master)]
+            self._resize()
+            follow(process, inbox, self._on_signal, inputs=inputs, outputs=self._outputs(), timeout=request.timeout)
+
+    def _outputs(self) -> list[Copy]:
+        limit = self._request.output_limit_bytes
+        return [
+            Copy(stream.fileno(), target, own=stream.fileno(), clip=None if limit is None else Clip(limit))
+            for target, stream in ((1, self._process.stdout), (2, self._process.stderr))
+            if stream is not None
+        ]
+
+    def _on_signal(self, number: int) -> None:
+        process = self._process
+        if self._request.tty and number in (signal.SIGWINCH, signal.SIGCONT):
+            self._resize()
+            return
+        if not self._request.sig_proxy:
+            if number in ENDING:
+                process.kill()
+            return
+        self._asked_to_end += number in (signal.SIGINT, signal.SIGTERM)
+        if self._asked_to_end == PATIENCE and process.returncode is None:
+            complain(f"got {PATIENCE} SIGINT or SIGTERM: the container is killed")
+            process.kill()
+        else:
+            process.send_signal(number)

@@ -1,0 +1,59 @@
+"""Signals as something to poll.
+
+A handler that did the work itself could interrupt the very call it needs, with its lock held; so the handlers do
+nothing, and the number of each signal comes through a pipe (signal.set_wakeup_fd), in order and without a race.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+__all__ = ["ENDING", "Inbox"]
+
+# All that ask for something. Left out: what cannot be caught, what reports a fault of the process itself, children
+# (SIGCHLD), pipes (SIGPIPE), and what the shell's job control stops it with.
+CAUGHT = (
+    *("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF"),
+    *("SIGWINCH", "SIGCONT", "SIGIO", "SIGPWR"),
+)
+
+ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
+
+
+class Inbox:
+    """Catches signals while it is entered, and gives their numbers. In the main thread only."""
+
+    def __enter__(self) -> Self:
+        self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        numbers = [*(signal.Signals[name] for name in CAUGHT), *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)]
+        # What is ignored stays so: that is how nohup(1) and shells keep a command alive.
+        self._handlers = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+        for number in self._handlers:
+            signal.signal(number, _note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def fileno(self) -> int:
+        """Give the descriptor that is readable when signals have come."""
+        return self._reading
+
+    def take(self) -> bytes:
+        """Give the numbers of the signals that have come, each once for each time."""
+        try:
+            return os.read(self._reading, 512)
+        except BlockingIOError:
+            return b""
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    """Have Python call something, for without a handler it would not write to the pipe."""

@@ -1,0 +1,73 @@
+"""The verbs and the options before them, as click has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+import pyrt
+from pyrt.errors import InvalidOption
+
+__all__ = ["dispatch"]
+
+VERBS = {
+    "doctor": "Say what works on this host, what does not, why, and what would change that.",
+    "run": "Run a program in a new container.",
+}
+
+
+def dispatch(words: Sequence[str]) -> int:
+    """Run the verb that the words name and give its exit code. Raises what the verb raises, and InvalidOption."""
+    try:
+        code = pyrt_command.main(args=list(words), prog_name="pyrt", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        raise InvalidOption(error.format_message()) from error
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    return code if isinstance(code, int) else 0
+
+
+class Verbs(click.Group):
+    """The verbs, each loaded when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        if cmd_name == "run":
+            return Verbatim("run", short_help=VERBS["run"], callback=run, add_help_option=False)
+        verb: click.Command = import_module(f"pyrt.cli.{cmd_name}").command
+        return verb
+
+
+class Verbatim(click.Command):
+    """A verb that reads its own words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["words"] = args
+        return []
+
+
+@click.pass_obj
+def run(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt run`."""
+    from pyrt.cli.run import run
+
+    return run(words, root)
+
+
+@click.group("pyrt", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(pyrt.__version__, message="%(prog)s %(version)s")
+@click.option("--root", metavar="DIR", help="Keep everything in DIR (default: $PYRT_ROOT, or where the user's data is).")
+@click.pass_context
+def pyrt_command(context: click.Context, root: str | None) -> Any:
+    """Run containers without a daemon."""
+    context.obj = root
