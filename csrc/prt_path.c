@@ -39,20 +39,18 @@ static void walk_end(struct walk *walk)
 	walk_pop_to(walk, 0);
 }
 
-/* Put `size` bytes and a slash in front of what is left. */
+/* Put `size` bytes in front of what is left, which is nothing or begins with a slash. */
 static int walk_splice(struct walk *walk, const char *text, size_t size)
 {
-	if (size + 1 > walk->at)
+	if (size > walk->at)
 		return -ENAMETOOLONG;
-	walk->at -= 1;
-	walk->rest[walk->at] = '/';
 	walk->at -= size;
 	for (size_t i = 0; i < size; i++)
 		walk->rest[walk->at + i] = text[i];
 	return 0;
 }
 
-/* Cut the next component off; its length, or 0 at the end. *last tells whether it is the final one. */
+/* Cut the next component off; its length, or 0 at the end. *last tells whether nothing, not even a slash, follows. */
 static size_t walk_next(struct walk *walk, char *name, int *last)
 {
 	size_t n = 0;
@@ -66,10 +64,7 @@ static size_t walk_next(struct walk *walk, char *name, int *last)
 		n++;
 	}
 	name[n <= NAME_MAX ? n : NAME_MAX] = 0;
-	size_t ahead = walk->at;
-	while (walk->rest[ahead] == '/')
-		ahead++;
-	*last = walk->rest[ahead] == 0;
+	*last = walk->rest[walk->at] == 0;
 	return n;
 }
 
@@ -80,23 +75,25 @@ static int walk_follow(struct walk *walk, int link)
 
 	if (size < 0)
 		return (int)size;
-	if (size == 0 || size >= (long)sizeof target || ++walk->links > MAX_LINKS)
+	if (size == 0 || ++walk->links > MAX_LINKS)
 		return size == 0 ? -ENOENT : -ELOOP;
 	if (target[0] == '/')
 		walk_pop_to(walk, 0);
 	return walk_splice(walk, target, (size_t)size);
 }
 
-static int is_link(int fd)
+/* What a descriptor is, as S_IF*, or a negative errno. */
+static int type_of(int fd)
 {
 	struct stat st;
 	long ret = PRT_SYS(SYS_fstat, fd, &st, 0, 0, 0, 0);
 
-	return ret < 0 ? (int)ret : S_ISLNK(st.st_mode);
+	return ret < 0 ? (int)ret : (int)(st.st_mode & S_IFMT);
 }
 
 /* One component: -EAGAIN to go on, a descriptor when done, another errno on failure. */
-static int walk_step(struct walk *walk, int root, const char *name, int last, int flags, unsigned mode, uint64_t resolve)
+static int walk_step(struct walk *walk, int root, const char *name, int last, int flags, unsigned mode,
+		     uint64_t resolve)
 {
 	int at = walk->depth ? walk->stack[walk->depth - 1] : root;
 
@@ -109,17 +106,21 @@ static int walk_step(struct walk *walk, int root, const char *name, int last, in
 		return sys_openat(at, name, flags | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return fd;
-	int link = is_link(fd);
-	if (link < 0)
-		return link;
-	if (link && !(last && flags & O_NOFOLLOW)) {
+	int type = type_of(fd);
+	if (type < 0)
+		return type;
+	if (type == S_IFLNK && !(last && flags & O_NOFOLLOW)) {
 		if (resolve & RESOLVE_NO_SYMLINKS || (last && flags & O_CREAT && flags & O_EXCL))
 			return resolve & RESOLVE_NO_SYMLINKS ? -ELOOP : -EEXIST;
 		int ret = walk_follow(walk, fd);
 		return ret < 0 ? ret : -EAGAIN;
 	}
+	if (last && flags & O_PATH)
+		return flags & O_DIRECTORY && type != S_IFDIR ? -ENOTDIR : steal_fd(&fd);
 	if (last)
 		return sys_openat(at, name, flags | O_NOFOLLOW, mode);
+	if (type != S_IFDIR)
+		return -ENOTDIR;
 	if (walk->depth == MAX_DEPTH)
 		return -ENAMETOOLONG;
 	walk->stack[walk->depth++] = steal_fd(&fd);
@@ -135,7 +136,8 @@ int prt_path_walk(int root, const char *path, int flags, unsigned mode, uint64_t
 	while (fd == 0 || fd == -EAGAIN) {
 		size_t n = walk_next(&walk, name, &last);
 		if (n == 0) {
-			fd = sys_openat(walk.depth ? walk.stack[walk.depth - 1] : root, ".", flags & ~O_CREAT, 0);
+			int at = walk.depth ? walk.stack[walk.depth - 1] : root;
+			fd = flags & O_CREAT ? -EISDIR : sys_openat(at, ".", flags, 0);
 			break;
 		}
 		if (n > NAME_MAX)
@@ -158,13 +160,13 @@ int prt_path_open(int root, const char *path, int flags, unsigned mode, uint64_t
 	};
 	int fd = 0;
 
-	/* EAGAIN: a rename somewhere raced with a `..` (openat2(2)); a container can cause it for ever, so not without end */
+	/* EAGAIN: a rename somewhere raced with a `..` (openat2(2)). Others can cause it for ever, the walk does not care. */
 	for (int tries = 0; tries < 64; tries++) {
 		fd = sys_openat2(root, path[0] ? path : ".", &how);
 		if (fd != -EAGAIN && fd != -EINTR)
 			break;
 	}
-	if (fd == -ENOSYS)
+	if (fd == -ENOSYS || fd == -EAGAIN)
 		return prt_path_walk(root, path, flags, mode, resolve, err);
 	return fd < 0 ? prt_fail(err, -fd, "openat2", path, "below the root") : fd;
 }
@@ -199,6 +201,12 @@ static const char *last_component(const char *path)
 	return name;
 }
 
+/* Nothing was there and now something is: another process has made it, or it is a link that leads nowhere. */
+static int dangling(struct prt_error *err, const char *path)
+{
+	return prt_fail(err, ENOENT, "open", path, "a dangling symbolic link is in the way");
+}
+
 int prt_path_mkdirs(int root, const char *path, unsigned mode, struct prt_error *err)
 {
 	const int flags = O_PATH | O_DIRECTORY;
@@ -213,16 +221,24 @@ int prt_path_mkdirs(int root, const char *path, unsigned mode, struct prt_error 
 		fd = prt_path_open(root, prefix, flags, 0, 0, err);
 		if (fd < 0 && err->code == ENOENT) {
 			int ret = sys_mkdirat(parent, last_component(prefix), mode);
-			if (ret == -EEXIST)
-				return prt_fail(err, ENOENT, "mkdir", prefix, "a dangling symbolic link is in the way");
-			if (ret < 0)
+			if (ret < 0 && ret != -EEXIST)
 				return prt_fail(err, -ret, "mkdir", prefix, "below the root");
 			fd = prt_path_open(root, prefix, flags, 0, 0, err);
+			if (fd < 0 && ret == -EEXIST && err->code == ENOENT)
+				return dangling(err, prefix);
 		}
 		prt_cleanup_fd(&parent);
 		parent = fd;
 	}
 	return steal_fd(&parent);
+}
+
+/* `.` and `..`, which would lead an *at call elsewhere. */
+static int is_dots(const char *name)
+{
+	size_t dots = name[0] != '.' ? 0 : name[1] != '.' ? 1 : 2;
+
+	return dots && (!name[dots] || name[dots] == '/');
 }
 
 int prt_path_parent(int root, const char *path, unsigned mode, const char **name, struct prt_error *err)
@@ -232,7 +248,7 @@ int prt_path_parent(int root, const char *path, unsigned mode, const char **name
 
 	*name = last_component(path);
 	size = (size_t)(*name - path);
-	if (!**name || **name == '/' || size >= sizeof prefix)
+	if (!**name || **name == '/' || is_dots(*name) || size >= sizeof prefix)
 		return prt_fail(err, EINVAL, "open", path, "the path names no entry of a directory");
 	for (i = 0; i < size; i++)
 		prefix[i] = path[i];
@@ -251,10 +267,8 @@ int prt_path_mkfile(int root, const char *path, unsigned mode, struct prt_error 
 	if (parent < 0)
 		return -1;
 	cleanup_fd int made = sys_openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, mode);
-	if (made == -EEXIST)
-		return prt_fail(err, ENOENT, "open", path, "a dangling symbolic link is in the way");
-	if (made < 0)
+	if (made < 0 && made != -EEXIST)
 		return prt_fail(err, -made, "open", path, "below the root");
-	fd = sys_openat(parent, name, O_PATH | O_NOFOLLOW, 0);
-	return fd < 0 ? prt_fail(err, -fd, "open", path, NULL) : fd;
+	fd = prt_path_open(root, path, O_PATH, 0, 0, err);
+	return fd < 0 && made == -EEXIST && err->code == ENOENT ? dangling(err, path) : fd;
 }

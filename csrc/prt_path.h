@@ -2,7 +2,8 @@
  *
  * `root` is a directory descriptor; paths are resolved as a process chrooted there would (absolute symlinks and `..` stay
  * inside, magic links of procfs are refused). openat2(2) does it in the kernel; where that says ENOSYS (before Linux 5.6, or
- * an old seccomp filter around us) a walk by components does. Returned descriptors are the caller's, and close on exec.
+ * an old seccomp filter around us) or races without end, a walk by components does: at most 256 directories deep, and a
+ * magic link is no more to it than the text that it shows. Returned descriptors are the caller's, and close on exec.
  */
 #pragma once
 

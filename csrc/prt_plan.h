@@ -38,28 +38,28 @@ _Static_assert(sizeof(struct prt_plan) == 16 && sizeof(struct prt_op) == 48, "pl
 enum prt_op_flag {
 	PRT_MAKE_DIR = 1,   /* make the target a directory where it is missing */
 	PRT_MAKE_FILE = 2,  /* make the target an empty file where it is missing */
-	PRT_PLAIN = 4,	    /* no symbolic link may be on the way to the target */
+	PRT_PLAIN = 4,      /* no symbolic link may be on the way to the target */
 	PRT_ON_HOST = 8,    /* `path` is one of the host's, not below the new root */
 	PRT_AS_ROOT = 16,   /* what is attached becomes the new root */
-	PRT_KEEP = 32,	    /* the entries that follow go below what is attached */
+	PRT_KEEP = 32,      /* the entries that follow go below what is attached */
 	PRT_RECURSIVE = 64, /* with all submounts */
 	PRT_RECURSIVE_PROPAGATION = 128,
 };
 
 enum prt_op_kind {
 	PRT_PROPAGATION = 1, /* a: MS_* of mount(2), on / of the new mount namespace */
-	PRT_NEW_MOUNT,	     /* slot a: a mount of `type` from `source`; data: options; b: attributes */
-	PRT_OPEN_TREE,	     /* slot a: a clone of the mount at `source` */
-	PRT_ATTACH,	     /* slot a on `path`; b: attributes to set; c: propagation to set */
-	PRT_DIR,	     /* entry `path` below the kept mount; a: mode; b: uid << 32 | gid; data: xattr set to "y" */
-	PRT_FILE,	     /* likewise; data: content, c: its size */
-	PRT_SYMLINK,	     /* likewise; data: target */
-	PRT_NODE,	     /* likewise; c: device number */
+	PRT_NEW_MOUNT,       /* slot a: a mount of `type` from `source`; data: options; b: attributes */
+	PRT_OPEN_TREE,       /* slot a: a clone of the mount at `source` */
+	PRT_ATTACH,          /* slot a on `path`; b: attributes to set; c: propagation to set */
+	PRT_DIR,     /* entry `path` below the kept mount; a: mode; b: uid << 32 | gid; data: xattr set to "y" */
+	PRT_FILE,    /* likewise; data: content, c: its size */
+	PRT_SYMLINK, /* likewise; data: target */
+	PRT_NODE,    /* likewise; c: device number */
 	PRT_ROOT_ATTRIBUTES, /* b: attributes to set on the root mount, or with KEEP on the kept one */
-	PRT_MASK,	     /* hide `path` behind an empty directory or the null device; nothing there: nothing to do */
-	PRT_READONLY,	     /* likewise write-protect it, with all below */
-	PRT_SYSCTL,	     /* write `data`, of size c, to `path` in procfs */
-	PRT_MKDIRS,	     /* make the directory `path` where it is missing; a: mode */
+	PRT_MASK,     /* hide `path` behind an empty directory or the null device; nothing there: nothing to do */
+	PRT_READONLY, /* likewise write-protect it, with all below */
+	PRT_SYSCTL,   /* write `data`, of size c, to `path` in procfs */
+	PRT_MKDIRS,   /* make the directory `path` where it is missing; a: mode */
 	PRT_PIVOT,
 	PRT_SETSID,
 	PRT_TTY, /* a: rows, b: columns, c: uid; becomes 0, 1 and 2; the master end goes out by the control socket */
@@ -76,11 +76,12 @@ enum prt_op_kind {
 	PRT_LANDLOCK_NEW,  /* a: handled accesses */
 	PRT_LANDLOCK_PATH, /* a: allowed accesses beneath the directory `path`; b: to the file `path` */
 	PRT_LANDLOCK_ENFORCE,
-	PRT_GO,		  /* wait until the host program has entrusted us to its keeper */
-	PRT_SECCOMP,	  /* data: struct sock_filter[], c: their number; a: flags */
+	PRT_PROGRAM,      /* data: uint32_t[]: candidates, 0, argv, 0, envp, 0; what EXEC executes */
+	PRT_GO,           /* wait until the host program has entrusted us to its keeper */
+	PRT_SECCOMP,      /* data: struct sock_filter[], c: their number; a: flags */
 	PRT_CAPABILITIES, /* a: effective and permitted, b: inheritable, c: ambient */
-	PRT_STAY,	  /* a: controlling terminal; the child goes on, we stay as PID 1, pass signals on and reap */
-	PRT_EXEC,	  /* data: uint32_t[]: candidates, 0, argv, 0, envp, 0 */
+	PRT_STAY,         /* a: controlling terminal; the child goes on, we stay as PID 1, pass signals on and reap */
+	PRT_EXEC,
 	PRT_OP_KINDS
 };
 

@@ -31,7 +31,7 @@ from pyrt.container import (
 from pyrt.errors import InvalidOption, PyrtError, Unsupported
 from pyrt.image import HostView, ImageView, open_image
 from pyrt.runtime.bundle import Bundle, Rootfs
-from pyrt.runtime.cgroups import is_orphan, owner_name
+from pyrt.runtime.cgroups import is_orphan
 from pyrt.runtime.process import Process
 from pyrt.runtime.runtime import Runtime
 from pyrt.runtime.stdio import Stream, TextMode
@@ -144,7 +144,7 @@ class Engine:
         container_id = secrets.token_hex(32)
         view = self._open(image)
         draft = self._draft(view, args, options, container_id)
-        key = f"{owner_name()}-{container_id}"
+        key = f"{self._runtime.owner}-{container_id}"
         snapshotter = self._snapshotter(view, draft)
         try:
             make_sources(draft.created_sources)

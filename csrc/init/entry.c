@@ -146,11 +146,11 @@ int do_mkdirs(struct init *init, struct prt_error *err)
 	return fd < 0 ? -1 : 0;
 }
 
-/* Only a file of procfs itself, not what someone put in its place. */
+/* Only a file of procfs itself, not what someone put in its place; to open a pipe there must not stop us. */
 static int write_proc(struct init *init, const char *path, struct prt_error *err)
 {
 	struct statfs fs;
-	cleanup_fd int fd = prt_path_open(init->root, path, O_WRONLY, 0, 0, err);
+	cleanup_fd int fd = prt_path_open(init->root, path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0, 0, err);
 
 	if (fd < 0)
 		return -1;

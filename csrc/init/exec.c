@@ -46,7 +46,8 @@ static int refuse_magic(char *const *candidates, struct prt_error *err)
 	for (; *candidates; candidates++) {
 		cleanup_fd int fd = sys_openat2(AT_FDCWD, *candidates, &how);
 		if (fd == -ELOOP)
-			return prt_fail(err, ELOOP, "execve", *candidates, "a loop, or a magic link of procfs to pyrt itself");
+			return prt_fail(err, ELOOP, "execve", *candidates,
+					"a loop, or a magic link of procfs to pyrt itself");
 		if (fd >= 0)
 			break;
 	}

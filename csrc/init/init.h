@@ -10,16 +10,18 @@
 #include "../prt_util.h"
 
 struct init {
-	const char *plan;
+	const char *mapped; /* the whole plan */
+	long mapped_size;
+	const char *plan;        /* the fragment that is executed */
 	const struct prt_op *op; /* the current one */
-	int root;		 /* the new root, until PIVOT; afterwards / */
-	int kept;		 /* where entries go */
-	int parent;		 /* the directory of the last entry, by its path below `kept` */
+	int root;                /* the new root, until PIVOT; afterwards / */
+	int kept;                /* where entries go */
+	int parent;              /* the directory of the last entry, by its path below `kept` */
 	const char *parent_path;
 	size_t parent_size;
-	int empty;		 /* an empty read-only directory, for MASK */
-	int landlock;		 /* the rule set that grows */
-	int terminal;		 /* the slave end */
+	int empty;    /* an empty read-only directory, for MASK */
+	int landlock; /* the rule set that grows */
+	int terminal; /* the slave end */
 	int slots[PRT_SLOTS];
 	char **candidates, **argv, **envp; /* what EXEC executes */
 	struct prt_report report;
@@ -32,7 +34,7 @@ handler do_propagation, do_new_mount, do_open_tree, do_attach, do_root_attribute
 /* entry.c */
 handler do_dir, do_file, do_symlink, do_node, do_sysctl, do_mkdirs, do_oom_score;
 /* confine.c */
-handler do_rlimit, do_umask, do_bounding, do_become_root, do_user, do_no_new_privs, do_seccomp, do_capabilities;
+handler do_rlimit, do_umask, do_bounding, do_user, do_no_new_privs, do_seccomp, do_capabilities;
 /* landlock.c */
 handler do_landlock_new, do_landlock_path, do_landlock_enforce;
 /* scene.c */

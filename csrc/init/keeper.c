@@ -20,6 +20,7 @@
 #define SLOTS 65536
 #define FIRST_CGROUP 2
 #define TRIES 250
+#define DEPTH 64 /* each level takes 4 KiB of the stack */
 
 struct order {
 	uint32_t kind; /* 1: add, 0: drop */
@@ -37,7 +38,7 @@ static long receive(struct order *order, int *fd)
 		char space[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof(int))};
 	long n = PRT_RETRY(PRT_SYS(SYS_recvmsg, 0, &message, MSG_CMSG_CLOEXEC, 0, 0, 0));
 
 	*fd = -1;
@@ -46,19 +47,20 @@ static long receive(struct order *order, int *fd)
 	return n;
 }
 
-/* Answers 0 when the engine has gone. */
+/* Answers 0 when the engine has gone. The engine asks for no more than we can hold (pyrt/runtime/keeper.py). */
 static int obey(void)
 {
 	struct order order;
-	int fd;
+	cleanup_fd int fd = -1;
+	long size = receive(&order, &fd);
 
-	if (receive(&order, &fd) != (long)sizeof order)
+	if (size <= 0)
 		return 0;
-	if (order.slot >= SLOTS)
+	if (size != (long)sizeof order || order.slot >= SLOTS || (order.kind && fd < 0))
 		return 1;
 	if (held[order.slot])
 		(void)sys_close(held[order.slot] - 1);
-	held[order.slot] = order.kind ? fd + 1 : 0;
+	held[order.slot] = order.kind ? steal_fd(&fd) + 1 : 0;
 	if (order.slot >= top)
 		top = order.slot + 1;
 	return 1;
@@ -79,6 +81,11 @@ static void kill_all(void)
 	}
 }
 
+static int is_dots(const char *name)
+{
+	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
 static int begins_with(const char *name, const char *prefix)
 {
 	while (*prefix && *name == *prefix) {
@@ -96,7 +103,7 @@ struct entry {
 	char name[];
 };
 
-/* Cgroups that a container made inside its own lie deeper; a few levels are ours to look through. */
+/* Cgroups that a container made inside its own lie deeper. */
 static void remove_cgroups(int dir, const char *prefix, int depth)
 {
 	char buffer[4096] __attribute__((aligned(8)));
@@ -105,7 +112,7 @@ static void remove_cgroups(int dir, const char *prefix, int depth)
 	while ((n = PRT_SYS(SYS_getdents64, dir, buffer, sizeof buffer, 0, 0, 0)) > 0) {
 		for (long at = 0; at < n; at += ((const struct entry *)(const void *)(buffer + at))->size) {
 			const struct entry *entry = (const void *)(buffer + at);
-			if (entry->type != 4 /* DT_DIR */ || entry->name[0] == '.' || !begins_with(entry->name, prefix))
+			if (entry->type != 4 /* DT_DIR */ || is_dots(entry->name) || !begins_with(entry->name, prefix))
 				continue;
 			cleanup_fd int inner = sys_openat(dir, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 			if (inner >= 0 && depth)
@@ -148,6 +155,6 @@ _Noreturn void run_keeper(char **argv)
 	}
 	kill_all();
 	for (int dir = FIRST_CGROUP; argv[0] && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++)
-		remove_cgroups(dir, argv[0], 3);
+		remove_cgroups(dir, argv[0], DEPTH);
 	sys_exit(0);
 }

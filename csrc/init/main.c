@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <linux/mman.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -46,6 +45,7 @@ static const struct {
 	STEP(PRT_SECCOMP, seccomp),
 	STEP(PRT_CAPABILITIES, capabilities),
 	STEP(PRT_STAY, stay),
+	STEP(PRT_PROGRAM, program),
 	STEP(PRT_EXEC, exec),
 };
 
@@ -105,9 +105,12 @@ static int run_plan(struct init *init, struct prt_error *err)
 
 	if (size < 0)
 		return -1;
+	init->mapped = plan;
+	init->mapped_size = size;
 	for (long at = 0; at < size;) {
 		const struct prt_plan *fragment = (const void *)(plan + at);
-		if (size - at < (long)sizeof *fragment || fragment->magic != PRT_PLAN_MAGIC || fragment->size > size - at ||
+		if (size - at < (long)sizeof *fragment || fragment->magic != PRT_PLAN_MAGIC ||
+		    fragment->size > size - at ||
 		    fragment->size < sizeof *fragment + fragment->op_count * sizeof(struct prt_op))
 			return prt_fail(err, EINVAL, "plan", NULL, "not a plan of this version of pyrt-init");
 		init->plan = plan + at;
@@ -138,8 +141,10 @@ static _Noreturn void run_container(void)
 	}
 	reset_signals();
 	(void)PRT_SYS(SYS_umask, 0, 0, 0, 0, 0, 0);
-	(void)run_plan(&init, &err);
-	(void)PRT_SYS(SYS_sendto, PRT_FD_CONTROL, &err, sizeof err, MSG_NOSIGNAL, NULL, 0);
+	/* The exec has kept our capabilities, but in a user namespace not an id that it maps (prt_spawn.c). */
+	if (check(sys_become_root(), "setresuid", "root of the user namespace", &err) == 0)
+		(void)run_plan(&init, &err);
+	(void)sys_write(PRT_FD_CONTROL, &err, sizeof err);
 	sys_exit(125);
 }
 

@@ -95,7 +95,8 @@ static int cover_for(struct init *init, int target, struct prt_error *err)
 		return -1;
 	if (S_ISDIR(st.st_mode)) {
 		if (init->empty < 0)
-			init->empty = prt_mount_new("tmpfs", "tmpfs", "size\0004k\0mode\000555\0", MOUNT_ATTR_RDONLY, err);
+			init->empty =
+				prt_mount_new("tmpfs", "tmpfs", "size\0004k\0mode\000555\0", MOUNT_ATTR_RDONLY, err);
 		return init->empty < 0 ? -1 : prt_mount_clone(init->empty, "", 0, err);
 	}
 	cleanup_fd int cover = prt_mount_clone(AT_FDCWD, "/dev/null", 0, err);

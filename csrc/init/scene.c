@@ -3,6 +3,7 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <linux/if.h>
+#include <linux/keyctl.h>
 #include <linux/sockios.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -20,7 +21,11 @@
 int do_setsid(struct init *init, struct prt_error *err)
 {
 	(void)init;
-	return check(PRT_SYS(SYS_setsid, 0, 0, 0, 0, 0, 0), "setsid", NULL, err);
+	if (check(PRT_SYS(SYS_setsid, 0, 0, 0, 0, 0, 0), "setsid", NULL, err) < 0)
+		return -1;
+	/* Else the host program's session keyring came with us. ENOSYS, EPERM: no keys here, for whatever runs in us either. */
+	long ret = PRT_SYS(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0, 0);
+	return ret == -ENOSYS || ret == -EPERM ? 0 : check(ret, "keyctl", "a session keyring", err);
 }
 
 /* Give the master end away: what runs here must not hold it. */

@@ -57,8 +57,10 @@ int do_stay(struct init *init, struct prt_error *err)
 	/* clone(2), not clone3(2): a seccomp filter, which is in force by now, cannot look into clone3's arguments */
 	long child = PRT_SYS(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 
-	if (child > 0)
+	if (child > 0) {
+		(void)PRT_SYS(SYS_munmap, init->mapped, init->mapped_size, 0, 0, 0, 0); /* paths of the host */
 		stay(child);
+	}
 	if (child == 0)
 		become_foreground((int)init->op->a);
 	return check(child, "clone", NULL, err);

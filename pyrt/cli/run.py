@@ -15,6 +15,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from subprocess import DEVNULL, PIPE
+from typing import TYPE_CHECKING
 
 from pyrt.cli.format import complain
 from pyrt.cli.relay import Clip, Copy, follow
@@ -24,6 +25,10 @@ from pyrt.engine import Engine
 from pyrt.errors import InvalidOption
 from pyrt.runtime.exit import OutOfMemory, TimedOut
 from pyrt.runtime.process import Process
+from pyrt.runtime.tty import size
+
+if TYPE_CHECKING:
+    from pyrt.cli.terminal import Raw
 
 __all__ = ["exit_code", "run"]
 
@@ -49,8 +54,9 @@ def run(words: Sequence[str], root: str | None = None) -> int:
     if request.tty and _reads(request) and not os.isatty(0):
         raise NotATerminal("the input device is not a TTY")
     with Engine(root) as engine, _start(engine, request) as process:
-        Session(process, request).follow()
-        return exit_code(process)
+        session = Session(process, request)
+        session.follow()
+        return session.interrupted or exit_code(process)
 
 
 def _reads(request: Request) -> bool:
@@ -59,7 +65,9 @@ def _reads(request: Request) -> bool:
 
 def _start(engine: Engine, request: Request) -> Process:
     if request.tty:
-        return engine.popen(request.image, request.args, **request.options)
+        options = request.options.copy()
+        options["console_size"] = _terminal_size()
+        return engine.popen(request.image, request.args, **options)
     taken = PIPE if request.output_limit_bytes is not None else None
     return engine.popen(
         request.image,
@@ -72,13 +80,17 @@ def _start(engine: Engine, request: Request) -> Process:
 
 
 class Session:
-    """A container while it runs, and the streams, the terminal and the signals of this process around it."""
+    """A container while it runs, and the streams, the terminal and the signals of this process around it.
+
+    `interrupted` is the exit code of a run that a signal ended without being passed on, else 0.
+    """
 
     def __init__(self, process: Process, request: Request) -> None:
         self._process = process
         self._request = request
         self._asked_to_end = 0
-        self._resizes = False
+        self._raw: Raw | None = None
+        self.interrupted = 0
 
     def follow(self) -> None:
         """Take part in the container until it ends. However this is left, the terminal is as it was."""
@@ -87,12 +99,12 @@ class Session:
             inbox = stack.enter_context(Inbox())
             inputs = []
             if request.tty and process.stdin is not None and _reads(request):
-                from pyrt.cli.terminal import Raw
+                from pyrt.cli.terminal import Raw  # termios is loaded where there is a terminal
 
                 self._raw = stack.enter_context(Raw(0))
                 master = process.stdin.fileno()
                 inputs = [Copy(0, master, own=master)]
-            self._resize()
+            self._resize()  # it may have changed since it was asked for the start
             follow(process, inbox, self._on_signal, inputs=inputs, outputs=self._outputs(), timeout=request.timeout)
 
     def _outputs(self) -> list[Copy]:
@@ -106,10 +118,13 @@ class Session:
     def _on_signal(self, number: int) -> None:
         process = self._process
         if self._request.tty and number in (signal.SIGWINCH, signal.SIGCONT):
+            if number == signal.SIGCONT and self._raw is not None:
+                self._raw.set()
             self._resize()
             return
         if not self._request.sig_proxy:
             if number in ENDING:
+                self.interrupted = self.interrupted or 128 + number
                 process.kill()
             return
         self._asked_to_end += number in (signal.SIGINT, signal.SIGTERM)
@@ -118,3 +133,26 @@ class Session:
             process.kill()
         else:
             process.send_signal(number)
+
+    def _resize(self) -> None:
+        now = _terminal_size() if self._request.tty else None
+        if now is not None and self._process.returncode is None:
+            self._process.resize(*now)
+
+
+def exit_code(process: Process) -> int:
+    """Give docker's exit code for a container that has ended, with a note on stderr where the code says too little."""
+    assert process.returncode is not None
+    match process.exit_cause:
+        case TimedOut():
+            complain(f"{process.args[0]} {process.exit_cause}")
+            return TIMED_OUT
+        case OutOfMemory():
+            complain(f"{process.args[0]} {process.exit_cause}")
+            return OUT_OF_MEMORY
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _terminal_size() -> tuple[int, int] | None:
+    """Give rows and columns of the terminal at stdout, or else at stdin; None where there is none."""
+    return size(1) or size(0)

@@ -8,9 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from pyrt.runtime.tty import size
-
-__all__ = ["Raw", "terminal_size"]
+__all__ = ["Raw"]
 
 
 class Raw:
@@ -29,11 +27,8 @@ class Raw:
         """Make it raw (again, where a shell has changed it while the command was stopped)."""
         tty.setraw(self._fd, termios.TCSANOW)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with suppress(termios.error):  # where it is gone, nothing is there to be restored
             termios.tcsetattr(self._fd, termios.TCSANOW, self._saved)
-
-
-def terminal_size() -> tuple[int, int] | None:
-    """Give rows and columns of the terminal at stdout, or else at stdin; None where there is none."""
-    return size(1) or size(0)

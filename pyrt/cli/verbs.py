@@ -66,7 +66,9 @@ def run(root: str | None, words: list[str]) -> int:
 
 @click.group("pyrt", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(pyrt.__version__, message="%(prog)s %(version)s")
-@click.option("--root", metavar="DIR", help="Keep everything in DIR (default: $PYRT_ROOT, or where the user's data is).")
+@click.option(
+    "--root", metavar="DIR", help="Keep everything in DIR (default: $PYRT_ROOT, or where the user's data is)."
+)
 @click.pass_context
 def pyrt_command(context: click.Context, root: str | None) -> Any:
     """Run containers without a daemon."""

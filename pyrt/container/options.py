@@ -36,6 +36,7 @@ class RunOptions(TypedDict, total=False):
       stop_signal     "SIGTERM", "TERM", "15" or 15; default the image's, then SIGTERM.
       init            True: PID 1 is an init that passes signals on and reaps orphans. Default False.
       tty             True: the program gets a terminal. Default False.
+      console_size    (rows, columns) of the terminal at the start; default 24 and 80.
       labels          {"key": "value"} or ["key"]; they are the annotations of the spec.
 
     **Names**
@@ -116,6 +117,7 @@ class RunOptions(TypedDict, total=False):
     stop_signal: str | int | None
     init: bool | None
     tty: bool | None
+    console_size: tuple[int, int] | None
     labels: Mapping[str, str] | Sequence[str] | None
 
     hostname: str | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyrt.container.checks import container_path, fail, mapping, sequence, strings
 from pyrt.container.host import HostFacts
 from pyrt.container.options import RunOptions
-from pyrt.errors import InvalidOption, Unsupported
+from pyrt.errors import InvalidArgument, InvalidOption, Unsupported
 from pyrt.oci.spec import Capabilities
 from pyrt.runtime.bundle import Landlock
 from pyrt.runtime.capabilities import DEFAULT, select
@@ -135,7 +135,7 @@ def _boolean(entry: str, value: str) -> bool:
 def _profile(value: str) -> bytes | None:
     try:
         return read_profile(value)
-    except InvalidOption as error:
+    except InvalidArgument as error:
         raise InvalidOption(str(error), argument="security_opt") from error
 
 

@@ -145,11 +145,22 @@ def _process(
         env=merge(config.env, parse_env(options.get("environment")), hostname=hostname, tty=tty, home=identity.home),
         user=identity.user,
         terminal=tty,
+        console_size=_console_size(options),
         capabilities=capabilities(options, host, privileged=privileged, in_userns=request.modes.user, is_root=is_root),
         rlimits=_rlimits(options, host),
         no_new_privileges=request.security.no_new_privileges,
         oom_score_adj=oom_score_adj(options, host),
     )
+
+
+def _console_size(options: RunOptions) -> tuple[int, int] | None:
+    given = sequence(options.get("console_size"), "console_size")
+    if not given:
+        return None
+    if len(given) != 2:
+        fail("console_size", f"{given!r} is not (rows, columns)")
+    rows, columns = (integer(edge, "console_size", 0, 65535) for edge in given)
+    return rows, columns
 
 
 def _mounts(request: _Request, access: Access, asked: tuple[Mount, ...], mounted: frozenset[str]) -> tuple[Mount, ...]:

@@ -17,10 +17,13 @@ __all__ = [
     "cgroups",
     "exit",
     "landlock",
+    "namespaces",
     "process",
+    "program",
     "rootless",
     "runtime",
     "seccomp",
     "stdio",
     "tty",
+    "wait",
 ]

@@ -100,7 +100,7 @@ def _read(given: Iterable[str], argument: str) -> frozenset[str]:
 
 
 def _normal(given: str, argument: str) -> str:
-    name = given.upper() if isinstance(given, str) else ""
+    name = given.upper()
     if name == _ALL:
         return name
     name = name if name.startswith("CAP_") else f"CAP_{name}"
@@ -109,7 +109,7 @@ def _normal(given: str, argument: str) -> str:
     return name
 
 
-def _unknown(given: object, argument: str) -> InvalidOption:
+def _unknown(given: str, argument: str) -> InvalidOption:
     return InvalidOption(
         f"{given!r} is no capability; capabilities(7) lists them, CAP_CHOWN for one", argument=argument
     )

@@ -7,6 +7,7 @@ that knows all that runs; a forked child of the host program gets a keeper of it
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import struct
 import threading
@@ -14,11 +15,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pyrt._native.spawn import spawn
+from pyrt.errors import Unavailable
 
 __all__ = ["Keeper"]
 
 ORDER = struct.Struct("=II")
 DROP, ADD = 0, 1
+SLOTS = 65536  # of csrc/init/keeper.c
+RESERVED = 64  # descriptors of the keeper that are no containers' pidfds
 
 
 class Keeper:
@@ -40,9 +44,14 @@ class Keeper:
         self._pid = os.getpid()
 
     def add(self, pidfd: int) -> int:
-        """Entrust a container; the slot is for `drop`."""
+        """Entrust a container; the slot is for `drop`. Raises Unavailable where there are too many."""
         with self._lock:
             self._guard_fork()
+            if len(self._slots) >= capacity():
+                raise Unavailable(
+                    f"this engine runs {len(self._slots)} containers, which is all that its keeper can hold; "
+                    "a higher hard limit of open files (RLIMIT_NOFILE) gives more"
+                )
             slot = self._free.pop() if self._free else len(self._slots)
             self._slots[slot] = pidfd
             self._tell(ADD, slot, pidfd)
@@ -107,3 +116,9 @@ class Keeper:
         self._socket = ours
         for slot, pidfd in self._slots.items():
             socket.send_fds(ours, [ORDER.pack(ADD, slot)], [pidfd], socket.MSG_NOSIGNAL)
+
+
+def capacity() -> int:
+    """Give how many containers a keeper can hold: it raises its soft limit of descriptors to the hard one."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return SLOTS if hard == resource.RLIM_INFINITY else max(min(SLOTS, hard - RESERVED), 0)

@@ -5,26 +5,22 @@ Takes a Landlock value, writes the operations of a plan. Raises Unsupported wher
 
 from __future__ import annotations
 
-import ctypes
-
 from pyrt.errors import Unsupported
 from pyrt.runtime.bundle import Landlock
 from pyrt.runtime.plan_writer import Kind, PlanWriter
 
 __all__ = ["abi_version", "add"]
 
-SYS_LANDLOCK_CREATE_RULESET = 444
-CREATE_RULESET_VERSION = 1
 FILE = 0xC007  # EXECUTE, WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV: what fits something that is no directory
 READ = 0b1101  # EXECUTE, READ_FILE, READ_DIR
 WRITES_BY_ABI = {1: 0x1FF2, 2: 0x2000, 3: 0x4000, 5: 0x8000}  # since then REFER, TRUNCATE, IOCTL_DEV
 
 
 def abi_version() -> int:
-    """Give the Landlock ABI of this kernel, or 0 where there is none."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    version: int = libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, CREATE_RULESET_VERSION)
-    return max(version, 0)
+    """Give the version of this kernel's Landlock, 0 where there is none."""
+    from pyrt._native.syscalls import landlock_abi_version  # cffi is not worth loading for those who do not ask
+
+    return landlock_abi_version()
 
 
 def add(writer: PlanWriter, landlock: Landlock) -> None:

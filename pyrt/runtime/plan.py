@@ -126,11 +126,12 @@ def program_fragment(bundle: Bundle, filter: bytes, filter_flags: int) -> bytes:
     add_identity(writer, process)
     if bundle.landlock is not None:
         landlock.add(writer, bundle.landlock)
+    writer.add(Kind.PROGRAM, data=writer.offsets((candidates(process), process.args, process.env)))
     writer.add(Kind.GO)
     add_confinement(writer, process, filter, filter_flags)
     if bundle.init:
         writer.add(Kind.STAY, a=int(process.terminal))
-    writer.add(Kind.EXEC, data=writer.offsets((candidates(process), process.args, process.env)))
+    writer.add(Kind.EXEC)
     return writer.finish()
 
 

@@ -51,11 +51,12 @@ class Kind(IntEnum):
     LANDLOCK_NEW = 27
     LANDLOCK_PATH = 28
     LANDLOCK_ENFORCE = 29
-    GO = 30
-    SECCOMP = 31
-    CAPABILITIES = 32
-    STAY = 33
-    EXEC = 34
+    PROGRAM = 30
+    GO = 31
+    SECCOMP = 32
+    CAPABILITIES = 33
+    STAY = 34
+    EXEC = 35
 
 
 class OpFlag(IntFlag):

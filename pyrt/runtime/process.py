@@ -204,7 +204,7 @@ class Process:
             self.wait()
 
     def _finish(self, code: int) -> None:
-        self._usage = self._cgroup.usage()
+        self._usage = self._cgroup.usage(is_over=True)
         self.exit_cause = self._cause(code, self._usage)
         self.timings = replace(self.timings, wall_ns=time.monotonic_ns() - self._started_ns)
         try:

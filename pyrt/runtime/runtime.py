@@ -54,7 +54,8 @@ class Runtime:
         self.mappings = own_mappings()
         self._user_namespaces = UserNamespaces()
         self._program = open_program()
-        self._keeper = Keeper(self._program, f"{owner_name()}-", self._cgroup_directories)
+        self.owner = owner_name()
+        self._keeper = Keeper(self._program, f"{self.owner}-", self._cgroup_directories)
         self._lock = threading.Lock()
         self._serial = 0
 
@@ -66,7 +67,7 @@ class Runtime:
         """Give a name for a container's cgroup, which says whose it is."""
         with self._lock:
             self._serial += 1
-            return f"{owner_name()}-{self._serial}"
+            return f"{self.owner}-{self._serial}"
 
     def start(
         self,

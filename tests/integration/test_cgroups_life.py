@@ -103,9 +103,9 @@ def test_below_a_cgroup_with_processes_there_are_no_limits_on_v2(layout: Layout)
     with layout.create("full", Resources()) as cgroup, running(cgroup, "exec sleep 60"):
         inside = Layout.detect(cgroup_parent=f"{layout.top}/full", top="pyrt-inner")
         with inside.create("child", Resources()) as child:
-            assert child.pids() == []
+            assert run(child, "exit 7").returncode == 7
         if layout.kind == "v2":
-            with pytest.raises(Unsupported, match="controller pids.*holds processes.*cgroup_parent"):
+            with pytest.raises(Unsupported, match=r"controller pids.*holds processes.*cgroup_parent"):
                 inside.create("child", Resources(pids=Pids(3)))
         sweep(inside)
 

@@ -70,6 +70,8 @@ class Reading:
 
 def _holds(condition: Any, argument: int, bits: int) -> bool:
     word = (1 << bits) - 1
+    value: int
+    second: int
     argument, value, second = argument & word, condition["value"] & word, condition.get("valueTwo", 0) & word
     match condition["op"]:
         case "SCMP_CMP_NE":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyrt.runtime import capabilities
@@ -21,7 +21,26 @@ from tests.oracles.seccomp_policy import Reading
 
 ENOSYS = 0x50026
 X86 = FAMILIES["x86_64"]
-CORNERS = [0, 1, 8, 15, 16, 37, 38, 39, 40, 41, 0x20000, 0x7E020000, 2**31, 2**32 - 1, 2**32, 2**32 + 38, 2**63, 2**64 - 1]
+CORNERS = [
+    0,
+    1,
+    8,
+    15,
+    16,
+    37,
+    38,
+    39,
+    40,
+    41,
+    0x20000,
+    0x7E020000,
+    2**31,
+    2**32 - 1,
+    2**32,
+    2**32 + 38,
+    2**63,
+    2**64 - 1,
+]
 NAMES = (
     "read write open chown32 socket bind sendto accept4 semop shmat msgget clone clone3 personality ioctl "
     "rt_sigaction mmap2 futex clock_gettime64 mseal no_such_call"
@@ -59,7 +78,12 @@ def known(lib: LibSeccomp) -> frozenset[str]:
 
 
 def arguments_around(document: dict[str, Any]) -> st.SearchStrategy[list[int]]:
-    values = {arg.get(key, 0) for rule in document["syscalls"] for arg in rule.get("args", ()) for key in ("value", "valueTwo")}
+    values = {
+        arg.get(key, 0)
+        for rule in document["syscalls"]
+        for arg in rule.get("args", ())
+        for key in ("value", "valueTwo")
+    }
     near = {(value + step) % 2**64 for value in values for step in (-1, 0, 1, 2**32)}
     return st.lists(st.sampled_from(sorted({*near, *CORNERS})) | words, min_size=6, max_size=6)
 
@@ -126,7 +150,7 @@ def calls(architecture: str) -> list[int]:
     return [*range(base, base + 600), base + 2**29]
 
 
-@settings(max_examples=15, phases=[Phase.generate])
+@settings(max_examples=15)
 @given(held=capability_sets, data=st.data())
 @pytest.mark.parametrize("machine", FAMILIES)
 def test_default_profile_is_compiled_as_it_reads(machine: str, held: frozenset[str], data: st.DataObject) -> None:
@@ -142,7 +166,7 @@ def test_default_profile_is_compiled_as_it_reads(machine: str, held: frozenset[s
             assert found == reading.decide(number, args), (name, number)
 
 
-@settings(max_examples=300, phases=[Phase.generate])
+@settings(max_examples=300)
 @given(document=any_documents(), data=st.data())
 def test_any_document_is_compiled_as_it_reads(document: dict[str, Any], data: st.DataObject) -> None:
     args = data.draw(arguments_around(document))
@@ -159,7 +183,7 @@ def test_any_document_is_compiled_as_it_reads(document: dict[str, Any], data: st
 
 
 @pytest.mark.needs("libseccomp")
-@settings(max_examples=12, phases=[Phase.generate])
+@settings(max_examples=12)
 @given(held=capability_sets | st.just(capabilities.DEFAULT), data=st.data())
 def test_default_profile_is_libseccomps(
     lib: LibSeccomp, known: frozenset[str], held: frozenset[str], data: st.DataObject
@@ -170,14 +194,19 @@ def test_default_profile_is_libseccomps(
 
 
 @pytest.mark.needs("libseccomp")
-@settings(max_examples=200, phases=[Phase.generate])
+@settings(max_examples=200)
 @given(document=consistent_documents(), data=st.data())
 def test_any_document_is_libseccomps(
     lib: LibSeccomp, known: frozenset[str], document: dict[str, Any], data: st.DataObject
 ) -> None:
     document = only(known, document)
 
-    assert_equal(lib, document, data.draw(arguments_around(document)), lambda name: [TABLES[name][each] for each in CARRIED if each in TABLES[name]])
+    assert_equal(
+        lib,
+        document,
+        data.draw(arguments_around(document)),
+        lambda name: [TABLES[name][each] for each in CARRIED if each in TABLES[name]],
+    )
 
 
 @pytest.mark.needs("libseccomp")

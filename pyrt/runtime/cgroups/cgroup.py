@@ -95,10 +95,13 @@ class Cgroup:
                     os.close(fd)
             self.into_fd, self.join_fds = -1, ()
 
-    def usage(self) -> Usage:
-        """Give what has been used since the start. Some 20 µs, three times that at first."""
+    def usage(self, *, is_over: bool = False) -> Usage:
+        """Give what has been used since the start. Some 20 µs, three times that at first.
+
+        `is_over` says that all processes have ended, so that it is the last reading.
+        """
         with self._lock:
-            return self._read().read()
+            return self._read().read(is_over=is_over)
 
     def oom_kills(self) -> int:
         """Count the processes that the OOM killer has ended; 0 where nobody counts."""

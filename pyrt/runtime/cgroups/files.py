@@ -33,9 +33,9 @@ def read_open(fd: int) -> str:
     return text.decode(errors="surrogateescape")
 
 
-def write(path: str, text: str) -> None:
-    """Write a text to a file that is there. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def write(path: str, text: str, *, dir_fd: int | None = None) -> None:
+    """Write a text to a file that is there, below `dir_fd` where that is given. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         os.write(fd, text.encode())
     finally:

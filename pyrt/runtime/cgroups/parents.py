@@ -107,16 +107,27 @@ def _why_not(error: int | None, directory: str) -> str:
 
 
 def _arm(directory: str, version: int, rules: Sequence[DeviceRule]) -> None:
-    """Put the list on a directory, unless "armed" says that it is there."""
+    """Put the list on a directory, unless "armed" says that it is there.
+
+    All goes by the descriptor: under the path there may meanwhile be another directory, without a list.
+    """
     with _locked(directory) as descriptor:
-        if os.path.isdir(f"{directory}/{ARMED}"):
+        if _has(descriptor, ARMED):
             return
         if version == 1:
             for file, line in device_lines(rules):
-                write(f"{directory}/{file}", line)
+                write(file, line, dir_fd=descriptor)
         else:
             attach(descriptor, rules)
-        os.mkdir(f"{directory}/{ARMED}")
+        os.mkdir(ARMED, dir_fd=descriptor)
+
+
+def _has(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def attach(cgroup: int, rules: Sequence[DeviceRule]) -> None:

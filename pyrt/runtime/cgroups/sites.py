@@ -77,16 +77,15 @@ class Site:
 
 def sites_of(host: Host, limits: Sequence[Limit], parent: str) -> list[Site]:
     """Give a site for each hierarchy that is needed, the v2 tree last."""
-    needed = [*_ALWAYS_V1, "freezer" if host.find("freezer") else "v2", *(limit.controller for limit in limits)]
+    always = [*_ALWAYS_V1, "freezer" if host.find("freezer") else "v2"]
     sites: dict[str, Site] = {}
-    for controller in needed:
-        hierarchy = host.find(controller)
-        if hierarchy is not None and hierarchy.mount not in sites:
-            sites[hierarchy.mount] = Site(hierarchy, parent)
-    for limit in limits:
-        hierarchy = host.find("v2" if limit.controller == "cgroup" else limit.controller)
-        if hierarchy is not None:
-            sites[hierarchy.mount].limits.append(limit)
+    for controller, limit in [*((each, None) for each in always), *((limit.controller, limit) for limit in limits)]:
+        hierarchy = host.find("v2" if controller == "cgroup" else controller)
+        if hierarchy is None:
+            continue
+        site = sites.setdefault(hierarchy.mount, Site(hierarchy, parent))
+        if limit is not None:
+            site.limits.append(limit)
     return sorted(sites.values(), key=lambda site: site.hierarchy.version)
 
 
@@ -110,6 +109,8 @@ def place_devices(host: Host, sites: list[Site], rules: Sequence[DeviceRule], pa
         if not is_default:
             raise Unsupported("device_cgroup_rules", "filtering devices needs root and a cgroup hierarchy")
         return False
+    if all(site.hierarchy != v2 for site in sites):
+        sites.append(Site(v2, parent or host.top))
     if shared:
         site = next(site for site in sites if site.hierarchy == v2)
         site.parent, site.rules = shared, rules

@@ -41,11 +41,11 @@ class UsageReader:
     """Owns the descriptors of one container's counters."""
 
     def __init__(self, places: Sequence[Place]) -> None:
-        self._directories = [(place.hierarchy.version, place.directory) for place in places]
+        self._places = places
         self._fds: dict[tuple[int, str], int | None] = {}
 
-    def read(self) -> Usage:
-        """Read all counters."""
+    def read(self, *, is_over: bool = False) -> Usage:
+        """Read all counters; `is_over` says that no process is left, which need not be counted then."""
         cpu_ns, user_ns, system_ns = self._cpu()
         read_bytes, write_bytes = self._io()
         periods, throttled_ns = self._throttled()
@@ -55,7 +55,7 @@ class UsageReader:
             system_ns=system_ns,
             memory_bytes=self._either("memory.usage_in_bytes", "memory.current"),
             memory_peak_bytes=self._either("memory.max_usage_in_bytes", "memory.peak"),
-            pids=self._pids(),
+            pids=0 if is_over else self._pids(),
             io_read_bytes=read_bytes,
             io_write_bytes=write_bytes,
             oom_kills=self.oom_kills(),
@@ -93,8 +93,8 @@ class UsageReader:
         if limited is not None:
             return limited
         text = self._text(2, "cgroup.threads")
-        if text is None and self._directories:
-            text = read(f"{self._directories[0][1]}/tasks")  # v1 shows an open file an old list for a second
+        if text is None and self._places:
+            text = read(f"{self._places[0].directory}/tasks")  # v1 shows an open file an old list for a second
         return None if text is None else text.count("\n")
 
     def _io(self) -> tuple[int | None, int | None]:
@@ -131,12 +131,13 @@ class UsageReader:
             return None  # ENODEV: the directory has been removed
 
     def _open(self, version: int, file: str) -> int | None:
-        for found, directory in self._directories:
-            if found == version:
+        controller = file.partition(".")[0]  # which begins the names of its files
+        for hierarchy, directory in [(place.hierarchy, place.directory) for place in self._places]:
+            if hierarchy.version == version and (version == 2 or controller in hierarchy.controllers):
                 try:
                     return os.open(f"{directory}/{file}", os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
-                    continue
+                    return None
         return None
 
 

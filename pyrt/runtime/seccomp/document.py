@@ -65,7 +65,7 @@ _ARCHITECTURES = frozenset(f"SCMP_ARCH_{name}" for name in ("X86 X86_64 X32 ARM 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of the argument `index` (0 to 5); for SCMP_CMP_MASKED_EQ `value` is the mask, `value_two` the rest."""
+    """A comparison of argument `index` (0 to 5); with SCMP_CMP_MASKED_EQ, argument & value is compared to value_two."""
 
     index: int
     value: int

@@ -1,0 +1,25 @@
+"""System calls that Python lacks and that no hot path makes, by cffi."""
+
+from __future__ import annotations
+
+import errno
+
+from pyrt._native import _syscalls
+from pyrt.errors import SyscallError
+
+__all__ = ["landlock_abi_version"]
+
+SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on all architectures
+LANDLOCK_CREATE_RULESET_VERSION = 1
+
+
+def landlock_abi_version() -> int:
+    """Give the version of the kernel's Landlock, 0 where it has none or it is switched off (landlock(7))."""
+    ffi, lib = _syscalls.ffi, _syscalls.lib
+    integers = (ffi.cast("size_t", 0), ffi.cast("unsigned", LANDLOCK_CREATE_RULESET_VERSION))
+    version: int = lib.syscall(SYS_LANDLOCK_CREATE_RULESET, ffi.NULL, *integers)
+    if version >= 0:
+        return version
+    if ffi.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
+        return 0
+    raise SyscallError(ffi.errno, "landlock_create_ruleset")

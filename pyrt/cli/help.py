@@ -1,0 +1,34 @@
+"""What `pyrt run --help` shows."""
+
+from __future__ import annotations
+
+import click
+
+from pyrt.cli.arguments import Flag
+from pyrt.cli.flags import SECTIONS
+
+__all__ = ["show"]
+
+WIDTH = 100
+ABOUT = """Run a program in a new container of IMAGE: `host:` (the programs of this machine), `host:full`, or
+`rootfs:DIR`. Nothing that it writes outlives it, except below a bound directory."""
+EXIT_CODES = """The exit code is the program's own; 128+n where signal n ended it, 137 where it ran out of memory; 127 and
+126 where it was not found or cannot be executed; 125 where pyrt failed; 124 after --timeout."""
+
+
+def show() -> None:
+    """Print how `pyrt run` is called, with every flag."""
+    formatter = click.HelpFormatter(width=WIDTH)
+    formatter.write_usage("pyrt run", "[FLAGS] IMAGE [--] [COMMAND [ARG…]]")
+    for paragraph in (ABOUT, EXIT_CODES):
+        formatter.write_paragraph()
+        formatter.write_text(paragraph.replace("\n", " "))
+    for section, flags in SECTIONS.items():
+        rows = [(_spellings(flag), flag.help) for flag in flags if flag.help or flag.metavar]
+        with formatter.section(section or "Other"):
+            formatter.write_dl(rows, col_max=36)
+    click.echo(formatter.getvalue(), nl=False)
+
+
+def _spellings(flag: Flag) -> str:
+    return f"{', '.join(flag.names)} {flag.metavar}".rstrip()
