@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.container import Mount, Result, Ulimit
+    from pyrt.container import Mount, Result, RunOptions, Ulimit
     from pyrt.engine import Engine, run
     from pyrt.errors import (
         BlobNotFound,
@@ -83,6 +83,7 @@ __all__ = [
     "RegistryError",
     "ResourceBusy",
     "Result",
+    "RunOptions",
     "Signalled",
     "SizeMismatch",
     "SyscallError",
@@ -104,6 +105,7 @@ _HOMES = {
     "Mount": "pyrt.container",
     "Process": "pyrt.runtime.process",
     "Result": "pyrt.container",
+    "RunOptions": "pyrt.container",
     "Ulimit": "pyrt.container",
     "run": "pyrt.engine",
     **dict.fromkeys(

@@ -6,6 +6,9 @@ Takes an image's name, arguments and options; gives a Result or a Process. `run`
 from __future__ import annotations
 
 import atexit
+import codecs
+import functools
+import inspect
 import os
 import secrets
 import subprocess
@@ -14,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from pyrt.container import (
     Draft,
@@ -40,6 +43,8 @@ from pyrt.snapshot import Copying, Overlay, OverlayProbe, Snapshotter
 __all__ = ["Engine", "default_root", "run"]
 
 Args = Sequence[str | os.PathLike[str]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Engine:
@@ -60,7 +65,6 @@ class Engine:
         self._probe = OverlayProbe()
         self._host_views: dict[str, ImageView] = {}
         self._running: set[Process] = set()
-        self._lock = threading.Lock()
         self._owner = os.getpid()
         self._closed = False
         self._clear_copies()
@@ -207,7 +211,9 @@ class Engine:
             if isinstance(view, HostView):
                 raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
             if draft.scratch_bytes is not None:
-                raise Unsupported("storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}")
+                raise Unsupported(
+                    "storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}"
+                )
             return self._copying
         return self._overlays[in_userns]
 
@@ -279,7 +285,13 @@ def open_directory(path: str) -> int:
 
 
 def text_mode(text: bool | None, encoding: str | None, errors: str | None) -> TextMode | None:
-    """Give how to read the streams, or None for bytes."""
+    """Give how to read the streams, or None for bytes. Raises InvalidOption for what Python does not know."""
+    for name, value, find in (("encoding", encoding, codecs.lookup), ("errors", errors, codecs.lookup_error)):
+        try:
+            if value is not None:
+                find(value)
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidOption(str(error), argument=name) from error
     return TextMode(encoding, errors) if text or encoding or errors else None
 
 
@@ -317,6 +329,16 @@ class _DefaultEngine:
 _default = _DefaultEngine()
 
 
-def run(image: str, args: Args | None = None, **arguments: Any) -> Result:
-    """Run a program in a new container and give its Result: `Engine.run` on an engine that the program shares."""
-    return _default.get().run(image, args, **arguments)
+def shared(method: Callable[Concatenate[Engine, P], T]) -> Callable[P, T]:
+    """Make a function of a method: the same on the engine that the whole program shares."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **arguments: P.kwargs) -> T:
+        return method(_default.get(), *args, **arguments)
+
+    signature = inspect.signature(method)
+    call.__dict__["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return call
+
+
+run = shared(Engine.run)

@@ -184,13 +184,19 @@ def test_functions_stay_short() -> None:
     for path in sources(".py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1 - docstring_lines(node)
                 long += [f"{shown(path)}:{node.lineno} {node.name} {lines}"] if lines > MAX_FUNCTION_LINES else []
     for path in sources(".c", ".h"):
         for name, line, lines in c_functions(path.read_text()):
             long += [f"{shown(path)}:{line} {name} {lines}"] if lines > MAX_FUNCTION_LINES else []
 
     assert not long, "\n".join(long)
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Give the length of a docstring, which is documentation: the longer one of two is often the better one."""
+    first = node.body[0]
+    return (first.end_lineno or first.lineno) - first.lineno + 1 if ast.get_docstring(node) else 0
 
 
 def c_functions(text: str) -> Iterator[tuple[str, int, int]]:

@@ -17,7 +17,11 @@ from pyrt import errors
 
 TOP = Path(__file__).resolve().parents[1]
 PUBLIC = {
-    "pyrt.engine": {"Engine", "Process", "Result", "run"},
+    "pyrt.container": {"Mount", "Result", "RunOptions", "Ulimit"},
+    "pyrt.engine": {"Engine", "run"},
+    "pyrt.runtime.bundle": {"Landlock"},
+    "pyrt.runtime.exit": {"Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"},
+    "pyrt.runtime.process": {"Process"},
     "pyrt.errors": set(errors.__all__),
 }
 DOORS = sorted((TOP / "pyrt/_native").glob("*.pyx"))

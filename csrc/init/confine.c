@@ -59,6 +59,17 @@ static int permitted_now(uint64_t *permitted, struct prt_error *err)
 	return 0;
 }
 
+/* Where the user namespace denies setgroups, no group can be given up, and none but the process's own may be asked for. */
+static int asks_for_own_group(const struct init *init)
+{
+	const struct prt_op *op = init->op;
+	uint32_t first = (uint32_t)op->b;
+
+	if (op->c == 1)
+		__builtin_memcpy(&first, text(init, op->data), sizeof first);
+	return op->c <= 1 && first == op->b;
+}
+
 /* Capabilities stay for now: the seccomp filter may need them, and CAPABILITIES has the last word. */
 int do_user(struct init *init, struct prt_error *err)
 {
@@ -68,8 +79,7 @@ int do_user(struct init *init, struct prt_error *err)
 	if (check(sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl", "PR_SET_KEEPCAPS", err) < 0)
 		return -1;
 	long ret = PRT_SYS(SYS_setgroups, op->c, text(init, op->data), 0, 0, 0, 0);
-	/* Where the user namespace denies setgroups, there is nothing that could be given up, and none may be asked for. */
-	if (ret < 0 && !(ret == -EPERM && op->c == 0))
+	if (ret < 0 && !(ret == -EPERM && asks_for_own_group(init)))
 		return check(ret, "setgroups", "supplementary groups", err);
 	if (check(PRT_SYS(SYS_setresgid, op->b, op->b, op->b, 0, 0, 0), "setresgid", NULL, err) < 0)
 		return -1;

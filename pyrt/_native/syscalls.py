@@ -7,7 +7,7 @@ import errno
 from pyrt._native import _syscalls
 from pyrt.errors import SyscallError
 
-__all__ = ["landlock_abi_version"]
+__all__ = ["landlock_abi_version", "refusal"]
 
 SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on all architectures
 LANDLOCK_CREATE_RULESET_VERSION = 1
@@ -23,3 +23,10 @@ def landlock_abi_version() -> int:
     if ffi.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
         return 0
     raise SyscallError(ffi.errno, "landlock_create_ruleset")
+
+
+def refusal(number: int, *arguments: int) -> int:
+    """Make a call with arguments that it has to refuse, and give its errno: ENOSYS where the kernel has no such call."""
+    ffi, lib = _syscalls.ffi, _syscalls.lib
+    failed: int = lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments))
+    return ffi.errno if failed == -1 else 0

@@ -47,7 +47,8 @@ def read_flags(
 ) -> tuple[list[Given], list[str]]:
     """Read the flags at the head of `words`; give them with their values, and the words behind them.
 
-    `flags` are by spelling; `refused` are those that are known and cannot be had, with the reason. Raises InvalidOption.
+    `flags` are by spelling; `refused` are those that are known and cannot be had, with the reason. Raises
+    InvalidOption.
     """
     rest = list(words)
     given: list[Given] = []

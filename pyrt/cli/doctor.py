@@ -68,8 +68,12 @@ def show_table(checks: Sequence[Check]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("Check", "State", "Why", "What would change it"):
-        table.add_column(title, no_wrap=title in ("Check", "State"))
+    for title in ("Check", "State"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Why, and what would change it", overflow="fold")
     for check in checks:
-        table.add_row(check.name, Text(check.state, style=COLOURS[check.state]), Text(check.reason), Text(check.mend))
+        why = Text(check.reason)
+        if check.mend:
+            why.append(f"\n→ {check.mend}", style="bold")
+        table.add_row(check.name, Text(check.state, style=COLOURS[check.state]), why)
     Console().print(table)

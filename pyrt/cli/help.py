@@ -10,10 +10,14 @@ from pyrt.cli.flags import SECTIONS
 __all__ = ["show"]
 
 WIDTH = 100
-ABOUT = """Run a program in a new container of IMAGE: `host:` (the programs of this machine), `host:full`, or
-`rootfs:DIR`. Nothing that it writes outlives it, except below a bound directory."""
-EXIT_CODES = """The exit code is the program's own; 128+n where signal n ended it, 137 where it ran out of memory; 127 and
-126 where it was not found or cannot be executed; 125 where pyrt failed; 124 after --timeout."""
+ABOUT = """
+Run a program in a new container of IMAGE: `host:` (the programs of this machine), `host:full`, or `rootfs:DIR`.
+Nothing that it writes outlives it, except below a bound directory.
+"""
+EXIT_CODES = """
+The exit code is the program's own; 128+n where signal n ended it, 137 where it ran out of memory; 127 and 126 where it
+was not found or cannot be executed; 125 where pyrt failed; 124 after --timeout.
+"""
 
 
 def show() -> None:
@@ -22,7 +26,7 @@ def show() -> None:
     formatter.write_usage("pyrt run", "[FLAGS] IMAGE [--] [COMMAND [ARG…]]")
     for paragraph in (ABOUT, EXIT_CODES):
         formatter.write_paragraph()
-        formatter.write_text(paragraph.replace("\n", " "))
+        formatter.write_text(" ".join(paragraph.split()))
     for section, flags in SECTIONS.items():
         rows = [(_spellings(flag), flag.help) for flag in flags if flag.help or flag.metavar]
         with formatter.section(section or "Other"):

@@ -95,7 +95,7 @@ def result(process: Process, output: Output, sinks: dict[str, Sink]) -> Result:
     return Result(
         process.args,
         process.returncode,
-        *(decode(kept[name].bytes(), output.text) if name in kept else None for name in ("stdout", "stderr")),
+        *(said(kept[name], output.text) if name in kept else None for name in ("stdout", "stderr")),
         exit_cause=process.exit_cause,
         usage=process.usage(),
         effective=process.effective,
@@ -112,11 +112,12 @@ def encode(input: bytes | str | None, text: TextMode | None) -> bytes | None:
     return input
 
 
-def decode(raw: bytes, text: TextMode | None) -> bytes | str:
+def said(kept: Capture, text: TextMode | None) -> bytes | str:
     """Give the output as bytes, or as text with universal newlines."""
     if text is None:
-        return raw
-    return io.TextIOWrapper(io.BytesIO(raw), text.encoding, text.errors).read()
+        return kept.bytes()
+    errors = text.errors or ("replace" if kept.omitted_bytes else "strict")  # a limit may have cut a character
+    return io.TextIOWrapper(io.BytesIO(kept.bytes()), text.encoding, errors).read()
 
 
 def check_input(input: Any, stdin: Any, text: TextMode | None) -> None:

@@ -58,7 +58,7 @@ class Capture:
         self._trim()
 
     def _trim(self) -> None:
-        del self._tail[: len(self._tail) - self._tail_bytes]
+        del self._tail[: max(len(self._tail) - self._tail_bytes, 0)]
 
     @property
     def omitted_bytes(self) -> int:

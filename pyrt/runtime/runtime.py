@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from pyrt._native.spawn import spawn
-from pyrt.errors import CommandError, SyscallError
+from pyrt.errors import CommandError, ResourceBusy, SyscallError
 from pyrt.oci.spec import Mount, Spec
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
@@ -50,7 +51,7 @@ class Runtime:
         self._planner = Planner(str(stage))
         self._filters = Filters(root / "cache" / "seccomp")
         self.layout = Layout.detect(cgroup_parent=cgroup_parent)
-        sweep(self.layout)
+        clear_leftovers(self.layout)
         self.mappings = own_mappings()
         self._user_namespaces = UserNamespaces()
         self._program = open_program()
@@ -135,6 +136,7 @@ class Runtime:
     def close(self) -> None:
         """End whatever still runs, and free everything."""
         self._keeper.close()
+        clear_leftovers(self.layout)
         self._user_namespaces.close()
         if self._program >= 0:
             os.close(self._program)
@@ -180,6 +182,14 @@ class Runtime:
         self._keeper.drop(slot)
         cgroup.remove()
         on_end(process)
+
+
+def clear_leftovers(layout: Layout) -> None:
+    """Remove the cgroups of processes that are gone, and parents that are empty. A stuck one is no reason to fail."""
+    try:
+        sweep(layout)
+    except ResourceBusy as error:
+        warnings.warn(f"what a dead process left cannot be removed: {error}", RuntimeWarning, stacklevel=4)
 
 
 def cgroup_mounts(cgroup: Cgroup) -> tuple[Mount, ...]:

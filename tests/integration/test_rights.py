@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrt import InvalidOption, Unsupported
+from pyrt import InvalidArgument, InvalidOption, Unsupported
 from tests.integration.conftest import Shell
 
 DOCKER = """
@@ -228,8 +228,15 @@ def test_a_profile_that_is_none(shell: Shell, tmp_path: Path, text: str) -> None
     profile = tmp_path / "profile.json"
     profile.write_text(text)
 
-    with pytest.raises(InvalidOption, match="security_opt"):
+    with pytest.raises(InvalidArgument, match="seccomp"):
         shell.run("true", security_opt=[f"seccomp={profile}"])
+
+
+def test_a_profile_that_is_not_there(shell: Shell) -> None:
+    with pytest.raises(InvalidOption, match="/no/such") as caught:
+        shell.run("true", security_opt=["seccomp=/no/such"])
+
+    assert caught.value.argument == "security_opt"
 
 
 @pytest.mark.needs("landlock")

@@ -25,7 +25,7 @@ def examine(layout: Layout | None = None) -> Iterator[Check]:
         yield limited("cgroups", *said(f"{layout.reason}; containers run, without limits"))
         return
     places = [hierarchy.base for hierarchy in layout.hierarchies if hierarchy.base is not None]
-    yield ok("cgroups", f"{layout.kind}: {', '.join(places)}")
+    yield ok("cgroups", f"{layout.kind} at {places[0]}" + f" and {len(places) - 1} more" * (len(places) > 1))
     for controller, purpose in CONTROLLERS.items():
         yield _controller(layout, controller, purpose)
     yield _devices(layout)

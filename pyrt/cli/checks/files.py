@@ -38,7 +38,7 @@ def _overlay(
         refusal = probe.refusal(lower, userns)
         if refusal is not None:
             return without(title, f"{lower}: {refusal}", "host: needs it; rootfs:DIR is copied where there is none")
-    return ok(title, "tried over " + ", ".join(lowers))
+    return ok(title, f"tried over {lowers[0]}" + f" and {len(lowers) - 1} more" * (len(lowers) > 1))
 
 
 def _attributes(probe: OverlayProbe, lowers: Sequence[str], userns: int) -> Check:

@@ -5,21 +5,21 @@ A call is tried with arguments that cannot succeed, so that nothing happens: who
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
 from collections.abc import Iterator
 
 from pyrt._native.spawn import spawn
+from pyrt._native.syscalls import refusal
 from pyrt.cli.checks.check import Check, limited, missing, ok
 from pyrt.errors import PyrtError
 from pyrt.runtime.program import open_program
 from pyrt.runtime.wait import reap, wait_readable
 
-__all__ = ["call", "examine", "start"]
+__all__ = ["examine", "start", "system_call"]
 
-# Numbers are the same on every architecture since 5.0 (asm-generic/unistd.h). The arguments; the kernel that brought it.
+# The number (the same on every architecture since Linux 5.0), the arguments, the kernel that brought it.
 CALLS: dict[str, tuple[int, tuple[int, ...], str]] = {
     "clone3": (435, (0, 0), "5.3"),
     "pidfd_open": (434, (-1, 0), "5.3"),
@@ -39,16 +39,9 @@ def examine() -> Iterator[Check]:
     system = os.uname()
     yield ok("kernel", f"{system.sysname} {system.release} on {system.machine}")
     for name in CALLS:
-        yield _system_call(name)
+        number, arguments, _ = CALLS[name]
+        yield system_call(name, refusal(number, *arguments))
     yield _memory_file()
-
-
-def call(name: str) -> int:
-    """Try a system call in vain, and give the errno."""
-    number, arguments, _ = CALLS[name]
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall(ctypes.c_long(number), *(ctypes.c_long(argument) for argument in arguments))
-    return ctypes.get_errno()
 
 
 def start(program: int, namespaces: int = 0, userns: int = -1) -> None:
@@ -66,9 +59,9 @@ def start(program: int, namespaces: int = 0, userns: int = -1) -> None:
         os.close(pidfd)
 
 
-def _system_call(name: str) -> Check:
-    title, found = f"system call {name}", call(name)
-    since = CALLS[name][2]
+def system_call(name: str, found: int) -> Check:
+    """Say what the errno of a call that was tried in vain tells."""
+    title, since = f"system call {name}", CALLS[name][2]
     if found == errno.ENOSYS:
         mend = f"a kernel since {since}; where it is newer, let the seccomp filter around this process pass {name}"
         if name in WITHOUT:

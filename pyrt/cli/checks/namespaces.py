@@ -20,7 +20,7 @@ OTHERS = ("network", "ipc", "uts", "cgroup")
 
 
 def examine() -> Iterator[Check]:
-    """Give the user namespace with its ids, and the others: for an ordinary user inside of it, as containers have them."""
+    """Give the user namespace with its ids, and the others; those of an ordinary user are made inside of it."""
     is_root = os.geteuid() == 0
     program = open_program()
     try:

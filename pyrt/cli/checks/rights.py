@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pyrt._native.syscalls import landlock_abi_version
 from pyrt.cli.checks.check import Check, limited, missing, ok
 from pyrt.container import HostFacts
 from pyrt.runtime.capabilities import DEFAULT
-from pyrt.runtime.landlock import abi_version
 from pyrt.runtime.seccomp import Filters
 
 __all__ = ["examine", "landlock", "privileges"]
@@ -21,7 +21,7 @@ def examine() -> Iterator[Check]:
     program = Filters().program(None, DEFAULT)
     if program is not None:
         yield ok("seccomp filter", f"docker's default profile in {program.instructions} instructions")
-    yield landlock(abi_version())
+    yield landlock(landlock_abi_version())
     yield from privileges(HostFacts.read())
 
 

@@ -1,0 +1,9 @@
+/* pyrt-init on top of a libc, so that it can be watched by sanitizers: it starts as it does without. */
+#include "../../csrc/init/main.c"
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && argv[1][0] == 'k')
+		run_keeper(argv + 2);
+	run_container();
+}
