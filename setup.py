@@ -52,7 +52,7 @@ DOORS = [
     door("cgroup", "prt_cgroup.c", "prt_error.c"),
     door("error", "prt_error.c"),
     door("path", "prt_path.c", "prt_error.c"),
-    door("spawn", "prt_spawn.c", "prt_error.c"),
+    door("spawn", "prt_mount.c", "prt_spawn.c", "prt_error.c"),
     door("userns", "prt_userns.c", "prt_probe.c", "prt_error.c"),
 ]
 CFFI_MODULES = [f"{path}:ffi" for path in sorted(glob("pyrt/_native/_*_build.py"))]

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "prt_clone.h"
+#include "prt_mount.h"
 #include "prt_util.h"
 
 #define STACK 16384
@@ -16,6 +17,7 @@
 struct child {
 	const struct prt_spawn *spawn;
 	struct prt_error *err; /* the parent's: its memory is ours until the exec */
+	int program; /* ours to close by the exec, when it is not the caller's */
 	int pidfd;
 	int pid;
 };
@@ -32,7 +34,7 @@ static int arrange(struct child *child)
 	int count = (int)spawn->fd_count, high[PRT_SPAWN_FDS + 1];
 
 	for (int i = 0; i <= count; i++) {
-		high[i] = sys_fcntl(i < count ? spawn->fds[i] : spawn->program, F_DUPFD_CLOEXEC, count + 1);
+		high[i] = sys_fcntl(i < count ? spawn->fds[i] : child->program, F_DUPFD_CLOEXEC, count + 1);
 		if (high[i] < 0)
 			return fail(child, high[i], "dup", NULL);
 	}
@@ -81,15 +83,31 @@ static int keep_capabilities(struct child *child)
 	return ret < 0 ? fail(child, ret, "keep capabilities", "in the user namespace") : 0;
 }
 
+/* Where memory files may not be executed: a read-only mount of a file, which root in the container could else write to by
+ * /proc/self/exe (CVE-2019-5736). The keeper, in no container and without privileges, executes the file itself. */
+static int open_program(struct child *child)
+{
+	const struct prt_spawn *spawn = child->spawn;
+
+	if (spawn->program >= 0 || !(spawn->namespaces & CLONE_NEWNS)) {
+		child->program = spawn->program >= 0 ? spawn->program : sys_openat(AT_FDCWD, spawn->path, O_PATH, 0);
+		return child->program < 0 ? fail(child, child->program, "open", "pyrt-init") : 0;
+	}
+	child->program = prt_mount_clone(AT_FDCWD, spawn->path, 0, child->err);
+	if (child->program < 0)
+		return -1;
+	return prt_mount_set(child->program, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, child->err);
+}
+
 static void run_init(void *argument)
 {
 	struct child *child = argument;
 	char *const envp[] = {NULL};
 
-	if (enter_cgroups(child) == 0 && arrange(child) == 0 &&
+	if (enter_cgroups(child) == 0 && open_program(child) == 0 && arrange(child) == 0 &&
 	    (child->spawn->userns < 0 || keep_capabilities(child) == 0)) {
 		long ret = sys_execveat((int)child->spawn->fd_count, "", child->spawn->argv, envp, AT_EMPTY_PATH);
-		(void)fail(child, ret, "execveat", "the sealed program; sysctl vm.memfd_noexec may forbid it");
+		(void)fail(child, ret, "execveat", "pyrt-init");
 	}
 	sys_exit(1);
 }

@@ -11,7 +11,8 @@
 #include "prt_error.h"
 
 struct prt_spawn {
-	int program;		  /* memfd of pyrt-init */
+	int program;		  /* memfd of pyrt-init, or -1: */
+	const char *path;	  /* the file to execute from a read-only mount of it */
 	char *const *argv;	  /* its arguments */
 	const int *fds;		  /* become 0, 1, 2, …; all others are closed */
 	size_t fd_count;	  /* at most PRT_SPAWN_FDS */

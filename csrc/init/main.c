@@ -110,7 +110,7 @@ static int run_plan(struct init *init, struct prt_error *err)
 	for (long at = 0; at < size;) {
 		const struct prt_plan *fragment = (const void *)(plan + at);
 		if (size - at < (long)sizeof *fragment || fragment->magic != PRT_PLAN_MAGIC ||
-		    fragment->size > size - at ||
+		    fragment->size > size - at || fragment->size % sizeof(uint64_t) ||
 		    fragment->size < sizeof *fragment + fragment->op_count * sizeof(struct prt_op))
 			return prt_fail(err, EINVAL, "plan", NULL, "not a plan of this version of pyrt-init");
 		init->plan = plan + at;
@@ -160,8 +160,8 @@ __attribute__((used)) _Noreturn void prt_start(long *stack)
 	run_container();
 }
 
-#if defined(__x86_64__)
+#if defined(PRT_FREESTANDING) && defined(__x86_64__)
 __asm__(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tand $-16, %rsp\n\tcall prt_start\n\tud2\n");
-#elif defined(__aarch64__)
+#elif defined(PRT_FREESTANDING) && defined(__aarch64__)
 __asm__(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl prt_start\n\tbrk #0\n");
 #endif

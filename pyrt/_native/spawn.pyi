@@ -1,7 +1,8 @@
+import os
 from collections.abc import Sequence
 
 def spawn(
-    program: int,
+    program: int | str | os.PathLike[str],
     argv: Sequence[bytes],
     fds: Sequence[int],
     namespaces: int = 0,

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from pyrt._native.error cimport prt_error, raise_error
 
+import os
 
 
 cdef extern from "prt_spawn.h" nogil:
@@ -11,6 +12,7 @@ cdef extern from "prt_spawn.h" nogil:
 
     struct prt_spawn_args "prt_spawn":
         int program
+        const char *path
         char **argv
         const int *fds
         size_t fd_count
@@ -28,8 +30,8 @@ cdef enum:
     MAX_JOINS = 32
 
 
-def spawn(int program, argv, fds, uint64_t namespaces=0, *, int userns=-1, int cgroup=-1, joins=()):
-    """Execute the program that the descriptor `program` holds in a child; return its pid and a pidfd.
+def spawn(program, argv, fds, uint64_t namespaces=0, *, int userns=-1, int cgroup=-1, joins=()):
+    """Execute `program` in a child: a descriptor or, from a read-only mount of it, a path; return its pid and a pidfd.
 
     `argv` are its arguments (at most 4, bytes), `fds` become its descriptors 0, 1, 2, … and it has no others.
     `namespaces` are CLONE_NEW* flags, `userns` a user namespace to be root of, `cgroup` a cgroup2 directory to start in,
@@ -42,7 +44,7 @@ def spawn(int program, argv, fds, uint64_t namespaces=0, *, int userns=-1, int c
     cdef int joins_c[MAX_JOINS]
     cdef int pid, pidfd = -1, i
     cdef list words = list(argv)
-    cdef bytes word
+    cdef bytes word, path
     if len(words) > MAX_ARGS or len(fds) > PRT_SPAWN_FDS or len(joins) > MAX_JOINS:
         raise ValueError("too many arguments, descriptors or cgroups for one spawn")
     for i, word in enumerate(words):
@@ -52,7 +54,11 @@ def spawn(int program, argv, fds, uint64_t namespaces=0, *, int userns=-1, int c
         fds_c[i] = fd
     for i, fd in enumerate(joins):
         joins_c[i] = fd
-    args.program, args.argv = program, argv_c
+    if isinstance(program, int):
+        path, args.program = b"", program
+    else:
+        path, args.program = os.fsencode(program), -1
+    args.path, args.argv = path, argv_c
     args.fds, args.fd_count = fds_c, len(fds)
     args.namespaces, args.userns, args.cgroup = namespaces, userns, cgroup
     args.joins, args.join_count = joins_c, len(joins)

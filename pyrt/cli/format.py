@@ -18,5 +18,7 @@ def in_flags(message: str) -> str:
     from pyrt.cli.flags import FLAG_OF_OPTION
 
     end = next((at for at, letter in enumerate(message) if not (letter.isalnum() or letter == "_")), 0)
-    flag = FLAG_OF_OPTION.get(message[:end])
-    return message if flag is None or message[end : end + 1] not in (":", "=", " ") else flag + message[end:]
+    name, mark = message[:end], message[end : end + 1]
+    if name in FLAG_OF_OPTION and (mark in (":", "=") or (mark == " " and "_" in name)):  # no word of plain English
+        return FLAG_OF_OPTION[name] + message[end:]
+    return message

@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from pyrt._native.spawn import spawn
 from pyrt.errors import Unavailable
+from pyrt.runtime.program import Program
 
 __all__ = ["Keeper"]
 
@@ -32,7 +33,7 @@ class Keeper:
     removes them at the end.
     """
 
-    def __init__(self, program: int, prefix: str, directories: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, program: Program, prefix: str, directories: Callable[[], Sequence[str]]) -> None:
         self._program = program
         self._prefix = prefix
         self._directories = directories
@@ -105,7 +106,7 @@ class Keeper:
             for path in self._directories():
                 directories.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
             argv = [b"pyrt-init", b"keeper", os.fsencode(self._prefix)]
-            _, self._pidfd = spawn(self._program, argv, [theirs.fileno(), host, *directories])
+            _, self._pidfd = spawn(self._program.source, argv, [theirs.fileno(), host, *directories])
         except BaseException:
             ours.close()
             raise

@@ -13,8 +13,8 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import IO, Any, Self
 
@@ -82,6 +82,8 @@ class Process:
         self._verdict: ExitCause | None = None
         self._usage: Usage | None = None
         self._sinks: dict[int, Capture] = {}
+        self._unsent: bytes | None = None
+        self._watchers = 0
         self._owner = os.getpid()
 
     @property
@@ -91,7 +93,7 @@ class Process:
 
     def fileno(self) -> int:
         """Give the pidfd, which polls readable at the end of the container; -1 after that was noticed."""
-        return self._pidfd
+        return self._pidfd if self.returncode is None else -1
 
     def poll(self) -> int | None:
         """Give the return code if the container has ended, else None."""
@@ -115,14 +117,15 @@ class Process:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
-            with suppress(OSError, ValueError):  # another thread has waited and closed it
-                wait_readable(self._pidfd, left)
+            with self._watched() as pidfd:
+                if pidfd >= 0:
+                    wait_readable(pidfd, left)
 
     def communicate(self, input: bytes | str | None = None, timeout: float | None = None) -> tuple[Any, Any]:
         """Send `input`, read both streams to their end, wait; give what they said (None where there is no pipe).
 
-        Raises subprocess.TimeoutExpired after `timeout` seconds; the container goes on, and the call may be repeated
-        without loss.
+        Raises subprocess.TimeoutExpired after `timeout` seconds, with what came up to then, as bytes; the container
+        goes on, and the call may be repeated without loss: what is left of the first `input` is sent then.
         """
         outputs = [stream for stream in (self.stdout, self.stderr) if stream is not None]
         for stream in outputs:
@@ -131,8 +134,9 @@ class Process:
         numbers = [stream.fileno() for stream in outputs]
         if isinstance(input, str):
             input = input.encode(getattr(self.stdin, "encoding", None) or "utf-8")
-        if not self.pump(self._sinks, input, timeout):
-            raise subprocess.TimeoutExpired(list(self.args), timeout or 0)
+        if not self.pump(self._sinks, self._unsent if input is None else input, timeout):
+            came = [None if s is None else self._sinks[s.fileno()].bytes() for s in (self.stdout, self.stderr)]
+            raise subprocess.TimeoutExpired(list(self.args), timeout or 0, *came)
         self.wait()
         said = {number: decode(self._sinks[number].bytes(), s) for number, s in zip(numbers, outputs, strict=True)}
         out, err = (None if s is None else said[s.fileno()] for s in (self.stdout, self.stderr))
@@ -149,7 +153,29 @@ class Process:
     ) -> bool:
         """Feed `sinks`, by the descriptors of the streams, until the container ends; False after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        return Pump(self._pidfd, sinks, on_chunk).run(self.stdin, input, deadline)
+        with self._watched() as pidfd:
+            pump = Pump(pidfd, sinks, on_chunk)
+            has_ended = pump.run(self.stdin, input, deadline)
+        self._unsent = bytes(pump.unsent)
+        return has_ended
+
+    @contextmanager
+    def _watched(self) -> Iterator[int]:
+        """Lend the pidfd, which stays open meanwhile whoever notices the end; -1: it has been noticed before."""
+        with self._lock:
+            self._watchers += 1
+            pidfd = self._pidfd
+        try:
+            yield pidfd
+        finally:
+            with self._lock:
+                self._watchers -= 1
+                self._close_pidfd()
+
+    def _close_pidfd(self) -> None:
+        if self.returncode is not None and not self._watchers and self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the container's first process; nothing happens where it has ended.
@@ -210,9 +236,8 @@ class Process:
         try:
             self._on_end(self)
         finally:
-            os.close(self._pidfd)
-            self._pidfd = -1
             self.returncode = code
+            self._close_pidfd()
 
     def _cause(self, code: int, usage: Usage) -> ExitCause:
         if self._verdict is not None and code == -signal.SIGKILL:

@@ -1,31 +1,48 @@
-"""pyrt-init as a sealed memory file, from which alone it is ever executed.
+"""pyrt-init as something that nothing in a container can write to (CVE-2019-5736), and that no container shares.
 
-Nothing in a container can write to it (CVE-2019-5736), and no container shares a file of the package with the host.
+Gives a sealed memory file, from which it is executed; where the host forbids that, a private copy, which is executed
+from a read-only mount of it. Raises Unsupported where only the first was wanted.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pyrt.errors import Unsupported
 
-__all__ = ["open_program"]
+__all__ = ["PROGRAM", "SEALS", "Program", "open_program", "write_all"]
 
 PROGRAM = Path(__file__).resolve().parent.parent / "_native" / "pyrt-init"
 MFD_EXEC = 0x10  # Linux 6.3
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
+class Program:
+    """Owns what spawn executes: `source` is a descriptor, or a path below `directory` where there is none to be had."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            self.source: int | Path = open_program()
+        except Unsupported:
+            self.source = copy(directory)
+
+    def close(self) -> None:
+        """Close the memory file; a copy stays for the next engine."""
+        source, self.source = self.source, -1
+        if isinstance(source, int) and source >= 0:
+            os.close(source)
+
+
 def open_program() -> int:
-    """Give a descriptor of the sealed program. Raises Unsupported where memory files may not be executed."""
+    """Give a descriptor of the program in a sealed memory file. Raises Unsupported where that may not be executed."""
     fd = create()
     try:
-        view = memoryview(PROGRAM.read_bytes())
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, PROGRAM.read_bytes())
         os.fchmod(fd, 0o555)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
@@ -43,7 +60,33 @@ def create() -> int:
         if error.errno == errno.EINVAL:
             return os.memfd_create("pyrt-init", flags)
         if error.errno == errno.EACCES:
-            raise Unsupported(
-                "pyrt-init in a memory file", "sysctl vm.memfd_noexec is 2, which forbids it; 1 or 0 allow it"
-            ) from error
+            reason = "sysctl vm.memfd_noexec is 2, which forbids it; 1 or 0 allow it"
+            raise Unsupported("executing a memory file", reason) from error
         raise
+
+
+def copy(directory: Path) -> Path:
+    """Give a private copy, named by its content; one that is there is that of an earlier engine."""
+    content = PROGRAM.read_bytes()
+    target = directory / f"pyrt-init-{hashlib.sha256(content).hexdigest()[:16]}"
+    if not target.exists():
+        directory.mkdir(mode=0o711, exist_ok=True)
+        draft = directory / f".{target.name}.{os.getpid()}"
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555)
+        try:
+            write_all(fd, content)
+            os.replace(draft, target)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                draft.unlink()
+            raise
+        finally:
+            os.close(fd)
+    return target
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write it all, however much one write(2) takes."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -23,9 +23,9 @@ READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 class Pump:
-    """Reads what `sinks` are for, until `pidfd` says that the container has ended.
+    """Reads what `sinks` are for, until `pidfd` says that the container has ended; -1 there: it has ended before.
 
-    `on_chunk` is called after each chunk with its descriptor.
+    `on_chunk` is called after each chunk with its descriptor. `unsent` is what remains of the input after a deadline.
     """
 
     def __init__(
@@ -34,33 +34,44 @@ class Pump:
         self._pidfd = pidfd
         self._sinks = dict(sinks)
         self._on_chunk = on_chunk
+        self.unsent = memoryview(b"")
         self._poll = select.poll()
         for fd in (pidfd, *sinks):
-            self._poll.register(fd, select.POLLIN)
+            if fd >= 0:
+                self._poll.register(fd, select.POLLIN)
 
     def run(self, stdin: IO[Any] | None, input: bytes | None, deadline: float | None) -> bool:
         """Write `input` to `stdin` and close it, read all sinks; answer False when `deadline` (monotonic) passed."""
-        pending = memoryview(input or b"")
-        stdin_fd = -1
-        if stdin is not None and not stdin.closed:
-            stdin_fd = stdin.fileno()
-            os.set_blocking(stdin_fd, False)
-            self._poll.register(stdin_fd, select.POLLOUT)
+        if self._pidfd < 0:
+            self._drain()
+            return True
+        self.unsent = memoryview(input or b"")
+        stdin_fd = -1 if stdin is None or stdin.closed else self._open_input(stdin)
         while True:
             for fd, events in self._wait(deadline):
                 if fd == self._pidfd:
                     self._drain()
                     return True
                 if fd == stdin_fd:
-                    pending = pending[write_some(fd, pending, events) :]
-                    if not pending:
+                    self.unsent = self.unsent[write_some(fd, self.unsent, events) :]
+                    if not self.unsent:
                         self._poll.unregister(fd)
                         stdin_fd = -1
                         close(stdin)
                 elif events & READABLE:
                     self._read(fd)
             if deadline is not None and time.monotonic() >= deadline:
+                if stdin_fd >= 0:
+                    os.set_blocking(stdin_fd, True)
                 return False
+
+    def _open_input(self, stdin: IO[Any]) -> int:
+        """Send what the caller has written before, and be told when there is room for more."""
+        with suppress(BrokenPipeError):
+            stdin.flush()
+        os.set_blocking(stdin.fileno(), False)
+        self._poll.register(stdin.fileno(), select.POLLOUT)
+        return stdin.fileno()
 
     def _wait(self, deadline: float | None) -> list[tuple[int, int]]:
         if deadline is None:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pyrt.errors import InvalidSpec
+from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.oci.spec import Device, Mount
 from pyrt.runtime import mount_options
 from pyrt.runtime.bundle import Bundle, File, Rootfs
@@ -20,6 +20,7 @@ from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 
 __all__ = ["RootfsWriter"]
 
+MAX_OPTION_BYTES = 255
 DEVICE_LINKS = {
     "fd": b"/proc/self/fd\0",
     "stdin": b"/proc/self/fd/0\0",
@@ -148,6 +149,10 @@ class RootfsWriter:
         if is_private_overlay(mount):
             data["upperdir"] = f"{self._stage}/{index}/upper"
             data["workdir"] = f"{self._stage}/{index}/work"
+        for key, value in data.items():
+            if len(os.fsencode(value)) > MAX_OPTION_BYTES:
+                reason = f"fsconfig(2) takes {MAX_OPTION_BYTES} bytes at most, and {value} is longer: use a shorter path"
+                raise Unsupported(f"overlay option {key}", reason)
         slot = self._writer.slot()
         packed = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in data.items()) + b"\0"
         self._writer.add(Kind.NEW_MOUNT, type="overlay", source="overlay", data=packed, a=slot, b=options.attributes)

@@ -31,15 +31,13 @@ from pyrt.runtime.keeper import Keeper
 from pyrt.runtime.namespaces import clone_flags
 from pyrt.runtime.plan import Planner
 from pyrt.runtime.process import Process, Timings
-from pyrt.runtime.program import open_program
+from pyrt.runtime.program import SEALS, Program, write_all
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.runtime.seccomp import Filters
 from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
 
 __all__ = ["Runtime"]
-
-SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class Runtime:
@@ -54,7 +52,7 @@ class Runtime:
         clear_leftovers(self.layout)
         self.mappings = own_mappings()
         self._user_namespaces = UserNamespaces()
-        self._program = open_program()
+        self._program = Program(root / "bin")
         self.owner = owner_name()
         self._keeper = Keeper(self._program, f"{self.owner}-", self._cgroup_directories)
         self._lock = threading.Lock()
@@ -89,9 +87,9 @@ class Runtime:
         is called once, when the end was noticed. Raises CommandError where the program is missing or cannot be
         executed, and whatever the rooms below say.
         """
-        begun_ns = time.monotonic_ns()
+        begun_ns, is_terminal = time.monotonic_ns(), bundle.spec.process.terminal
         with ExitStack() as undo:
-            stdio = Stdio.open(stdin, stdout, stderr)
+            stdio = Stdio.open_terminal(stdin, stdout, stderr) if is_terminal else Stdio.open(stdin, stdout, stderr)
             undo.callback(stdio.close)
             cgroup = self._make_cgroup(bundle.spec)
             undo.callback(cgroup.remove)
@@ -138,9 +136,7 @@ class Runtime:
         self._keeper.close()
         clear_leftovers(self.layout)
         self._user_namespaces.close()
-        if self._program >= 0:
-            os.close(self._program)
-            self._program = -1
+        self._program.close()
 
     def _make_cgroup(self, spec: Spec) -> Cgroup:
         path = spec.linux.cgroups_path or ""
@@ -163,7 +159,7 @@ class Runtime:
         sealed = seal(packed)
         try:
             return spawn(
-                self._program,
+                self._program.source,
                 (b"pyrt-init",),
                 (*stdio.child, control.fileno(), sealed),
                 clone_flags(spec.linux.namespaces),
@@ -212,9 +208,7 @@ def seal(packed: bytes) -> int:
     """Give a sealed memory file that holds a plan."""
     fd = os.memfd_create("plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        view = memoryview(packed)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, packed)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
         os.close(fd)

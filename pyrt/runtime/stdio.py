@@ -50,6 +50,14 @@ class Stdio:
             raise
         return self
 
+    @classmethod
+    def open_terminal(cls, stdin: Stream, stdout: Stream, stderr: Stream) -> Stdio:
+        """Open what a program has until it gets its terminal. Raises InvalidOption for streams that go elsewhere."""
+        for name, wanted in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
+            if wanted not in (None, subprocess.PIPE) and (name, wanted) != ("stderr", subprocess.STDOUT):
+                raise InvalidOption("cannot be sent elsewhere: with tty=True it is the terminal", argument=name)
+        return cls.open(subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
+
     def _add(self, number: int, name: str, wanted: Stream) -> None:
         end: int | None = None
         if wanted == subprocess.PIPE:
@@ -90,14 +98,15 @@ class Stdio:
 
 def wrap(fd: int, mode: str, text: TextMode | None, bufsize: int) -> IO[Any]:
     """Open a descriptor as subprocess does: binary and buffered, or text with universal newlines."""
-    stream: IO[Any] = open(fd, mode, bufsize)  # noqa: SIM115 (the caller owns it)
+    is_by_line = text is not None and bufsize == 1
+    stream: IO[Any] = open(fd, mode, -1 if is_by_line else bufsize)  # noqa: SIM115 (the caller owns it)
     if text is None:
         return stream
     return io.TextIOWrapper(
         stream,
         encoding=text.encoding,
         errors=text.errors,
-        line_buffering=mode == "wb" and bufsize == 1,
+        line_buffering=mode == "wb" and is_by_line,
         write_through=mode == "wb",
     )
 

@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,18 +78,34 @@ def test_communicate(shell: Shell) -> None:
 
 
 def test_communicate_after_a_timeout_loses_nothing(shell: Shell) -> None:
-    with start(shell, "echo first; read go; echo second", stdin=PIPE, stdout=PIPE) as process:
+    script = "echo first; while ! [ -e /go ]; do sleep 0.02; done; echo second"
+    with start(shell, script, stdout=PIPE) as process:
         read = b""
         while not read:
             with pytest.raises(subprocess.TimeoutExpired) as caught:
-                process.communicate(timeout=0.2)
+                process.communicate(timeout=0.1)
             read = caught.value.output or b""
-            if process.stdin is None or process.stdin.closed:
-                break
-        process.kill()
-        out, _ = process.communicate(timeout=60)
+        assert read == b"first\n"
+        Path(f"/proc/{process.pid}/root/go").touch()
+        assert process.communicate(timeout=60) == (b"first\nsecond\n", None)
 
-    assert out.startswith(b"first\n")
+
+def test_communicate_after_a_timeout_goes_on_sending(shell: Shell) -> None:
+    with start(shell, "while ! [ -e /go ]; do sleep 0.02; done; wc -c", stdin=PIPE, stdout=PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(b"x" * (1 << 20), timeout=0.1)
+        Path(f"/proc/{process.pid}/root/go").touch()
+        assert process.communicate(timeout=60) == (b"%d\n" % (1 << 20), None)
+
+
+def test_communicate_sends_what_was_written_before_and_reads_what_is_left(shell: Shell) -> None:
+    with start(shell, "cat", stdin=PIPE, stdout=PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"first, ")
+        assert process.communicate(b"second", timeout=60) == (b"first, second", None)
+    with start(shell, "echo all", stdout=PIPE) as process:
+        process.wait(60)
+        assert process.communicate() == (b"all\n", None)
 
 
 def test_signals(shell: Shell) -> None:
@@ -201,6 +218,14 @@ def test_a_terminal(shell: Shell) -> None:
 
 def test_a_terminal_as_a_result(shell: Shell) -> None:
     assert shell.run("sh", "-c", "echo out; echo err >&2", tty=True, text=None).stdout == b"out\r\nerr\r\n"
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_what_is_on_a_terminal_goes_nowhere_else(shell: Shell, stream: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        shell.run("true", tty=True, **{stream: subprocess.DEVNULL})
+
+    assert caught.value.argument == stream
 
 
 def test_a_terminal_changes_its_size(shell: Shell) -> None:

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +48,17 @@ int prt_cgroup_remove(const struct prt_cgroup_order *order, unsigned patience_us
 """
 
 
-@dataclass(frozen=True, slots=True)
 class Failure(Exception):
     """What a struct prt_error says."""
 
-    code: int
-    op: str
-    path: str
-    msg: str
-    step: int = 0
+    def __init__(self, code: int, op: str, path: str, msg: str, step: int = 0) -> None:
+        super().__init__(code, op, path, msg, step)
+        self.code, self.op, self.path, self.msg, self.step = code, op, path, msg, step
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Failure) and self.args == other.args
+
+    __hash__ = Exception.__hash__
 
 
 class Csrc:

@@ -209,7 +209,10 @@ class Cgroup:
             if "freezer" in place.hierarchy.controllers:
                 state = "FROZEN" if frozen else "THAWED"
                 return f"{directory}/freezer.state", state, f"{directory}/freezer.state", f"{state}\n"
-        raise Unsupported("pause", "the container is in no cgroup that can freeze it")
+        from pyrt.runtime.cgroups.update import join
+
+        join(self, "freezer", "pause")
+        return self._freezer(frozen)
 
     def _remove_busy(self, parents: bytes, e: SyscallError) -> None:
         """Remove what the container has made below its own directories, deepest first, and try again."""

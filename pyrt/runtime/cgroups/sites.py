@@ -1,8 +1,9 @@
 """Where a container will be: in which hierarchies, below which parents, with which limits.
 
 Every hierarchy costs some 50 µs to make, join and remove (memory 100), so a container is only in those that its
-limits need, and in those that every container needs: memory (usage, OOM), cpuacct (usage), and the v1 freezer or, where
-there is none, the v2 tree. Not both: to start in a v2 cgroup costs a millisecond more, most of it waiting for RCU.
+limits need, and in those that every container needs: memory (usage, OOM), cpuacct (usage), and the v2 tree where it has
+to freeze. The v1 freezer is joined by the first pause. On a hybrid host the v2 tree is left alone: to start in a v2
+cgroup costs a millisecond more, most of it waiting for RCU.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Site:
 
 def sites_of(host: Host, limits: Sequence[Limit], parent: str) -> list[Site]:
     """Give a site for each hierarchy that is needed, the v2 tree last."""
-    always = [*_ALWAYS_V1, "freezer" if host.find("freezer") else "v2"]
+    always = _ALWAYS_V1 if host.find("freezer") else (*_ALWAYS_V1, "v2")
     sites: dict[str, Site] = {}
     for controller, limit in [*((each, None) for each in always), *((limit.controller, limit) for limit in limits)]:
         hierarchy = host.find("v2" if controller == "cgroup" else controller)

@@ -24,7 +24,7 @@ from pyrt.runtime.cgroups.sites import Site, make_ready, sites_of
 if TYPE_CHECKING:
     from pyrt.runtime.cgroups.cgroup import Cgroup
 
-__all__ = ["earlier_value", "update"]
+__all__ = ["earlier_value", "join", "update"]
 
 _V1_UNLIMITED_BYTES = 1 << 62
 _MOVES = 1000
@@ -54,6 +54,21 @@ def update(cgroup: Cgroup, resources: Resources) -> None:
     for place in new:
         _move(cgroup.places[-1].directory, place.directory)
     cgroup.note(texts, new)
+
+
+def join(cgroup: Cgroup, controller: str, option: str) -> None:
+    """Put a running container into one more hierarchy, with all its processes, for the sake of `option`.
+
+    Raises Unsupported, ResourceBusy and SyscallError.
+    """
+    hierarchy = cgroup.layout.find(controller)
+    if hierarchy is None or not cgroup.places:
+        raise cgroup.layout.missing(controller, option)
+    site = Site(hierarchy, cgroup.parent)
+    _add([site], cgroup.name)
+    place = Place(hierarchy, f"{site.directory}/{cgroup.name}")
+    _move(cgroup.places[-1].directory, place.directory)
+    cgroup.note({}, [place])
 
 
 def earlier_value(limit: Limit, text: str) -> str:
