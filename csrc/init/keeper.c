@@ -71,6 +71,10 @@ static void kill_all(void)
 	for (uint32_t i = 0; i < top; i++)
 		if (held[i])
 			(void)PRT_SYS(SYS_pidfd_send_signal, held[i] - 1, SIGKILL, NULL, 0, 0, 0);
+}
+
+static void wait_for_all(void)
+{
 	for (uint32_t i = 0; i < top; i++) {
 		struct pollfd one = {.fd = held[i] - 1, .events = POLLIN};
 		struct {
@@ -103,12 +107,15 @@ struct entry {
 	char name[];
 };
 
-/* Cgroups that a container made inside its own lie deeper. */
-static void remove_cgroups(int dir, const char *prefix, int depth)
+typedef void visitor(int dir, const char *name);
+
+/* The directories in `dir` whose names begin with `prefix`; and all in them first, for a container may have made some. */
+static void visit_cgroups(int dir, const char *prefix, int depth, visitor *visit)
 {
 	char buffer[4096] __attribute__((aligned(8)));
 	long n;
 
+	(void)PRT_SYS(SYS_lseek, dir, 0, 0 /* SEEK_SET */, 0, 0, 0);
 	while ((n = PRT_SYS(SYS_getdents64, dir, buffer, sizeof buffer, 0, 0, 0)) > 0) {
 		for (long at = 0; at < n; at += ((const struct entry *)(const void *)(buffer + at))->size) {
 			const struct entry *entry = (const void *)(buffer + at);
@@ -116,16 +123,37 @@ static void remove_cgroups(int dir, const char *prefix, int depth)
 				continue;
 			cleanup_fd int inner = sys_openat(dir, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 			if (inner >= 0 && depth)
-				remove_cgroups(inner, "", depth - 1);
-			/* dying tasks leave their cgroup a little after their parent could see them dead */
-			for (int tries = 0; tries < TRIES; tries++) {
-				int64_t pause[2] = {0, 2000000};
-				if (sys_unlinkat(dir, entry->name, 0x200 /* AT_REMOVEDIR */) != -EBUSY)
-					break;
-				(void)PRT_SYS(SYS_nanosleep, pause, NULL, 0, 0, 0, 0);
-			}
+				visit_cgroups(inner, "", depth - 1, visit);
+			visit(dir, entry->name);
 		}
 	}
+}
+
+/* A process that v1's freezer holds does not die of a signal. Other hierarchies have no such file. */
+static void thaw(int dir, const char *name)
+{
+	cleanup_fd int cgroup = sys_openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	cleanup_fd int state = cgroup < 0 ? -1 : sys_openat(cgroup, "freezer.state", O_WRONLY, 0);
+
+	if (state >= 0)
+		(void)sys_write(state, "THAWED", 6);
+}
+
+/* Dying tasks leave their cgroup a little after their parent could see them dead. */
+static void remove(int dir, const char *name)
+{
+	for (int tries = 0; tries < TRIES; tries++) {
+		int64_t pause[2] = {0, 2000000};
+		if (sys_unlinkat(dir, name, 0x200 /* AT_REMOVEDIR */) != -EBUSY)
+			break;
+		(void)PRT_SYS(SYS_nanosleep, pause, NULL, 0, 0, 0, 0);
+	}
+}
+
+static void visit_all(const char *prefix, visitor *visit)
+{
+	for (int dir = FIRST_CGROUP; prefix && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++)
+		visit_cgroups(dir, prefix, DEPTH, visit);
 }
 
 /* As many containers as the hard limit allows to hold. */
@@ -154,7 +182,8 @@ _Noreturn void run_keeper(char **argv)
 			break;
 	}
 	kill_all();
-	for (int dir = FIRST_CGROUP; argv[0] && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++)
-		remove_cgroups(dir, argv[0], DEPTH);
+	visit_all(argv[0], thaw);
+	wait_for_all();
+	visit_all(argv[0], remove);
 	sys_exit(0);
 }

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, Self
 
 from pyrt.errors import InvalidArgument, WrongState
+from pyrt.oci.spec import Resources
 from pyrt.runtime import tty
 from pyrt.runtime.capture import Capture, Sink
 from pyrt.runtime.cgroups import Cgroup, Usage
@@ -81,6 +82,7 @@ class Process:
         self._sent: int | None = None
         self._verdict: ExitCause | None = None
         self._usage: Usage | None = None
+        self._is_paused = False
         self._sinks: dict[int, Capture] = {}
         self._unsent: bytes | None = None
         self._watchers = 0
@@ -186,8 +188,7 @@ class Process:
         with self._lock:
             if self.returncode is None:
                 self._sent = number
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, number)
+                self._send(number)
 
     def terminate(self) -> None:
         """Send the image's stop signal (SIGTERM where it names none)."""
@@ -202,8 +203,26 @@ class Process:
         with self._lock:
             if self.returncode is None:
                 self._verdict = self._verdict or cause
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                self._send(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze everything in the container until `unpause`. Raises Unsupported without a cgroup that can."""
+        with self._lock:
+            self._is_paused = True
+        self._cgroup.freeze()
+
+    def unpause(self) -> None:
+        """Let everything in the container go on."""
+        self._cgroup.thaw()
+        with self._lock:
+            self._is_paused = False
+
+    def update(self, resources: Resources) -> None:
+        """Change the limits that are given while the program runs, all of them or none.
+
+        Raises InvalidOption, Unsupported and ResourceBusy; `effective` tells what is in force afterwards.
+        """
+        self._cgroup.update(resources)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the terminal. Raises WrongState where there is none, InvalidArgument for a silly size."""
@@ -228,6 +247,12 @@ class Process:
         if self.returncode is None and self._owner == os.getpid():
             self.end(Cancelled())
             self.wait()
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+        if number == signal.SIGKILL and self._is_paused:  # what v1's freezer holds does not even die
+            self._cgroup.thaw()
 
     def _finish(self, code: int) -> None:
         self._usage = self._cgroup.usage(is_over=True)

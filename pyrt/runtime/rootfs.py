@@ -151,7 +151,7 @@ class RootfsWriter:
             data["workdir"] = f"{self._stage}/{index}/work"
         for key, value in data.items():
             if len(os.fsencode(value)) > MAX_OPTION_BYTES:
-                reason = f"fsconfig(2) takes {MAX_OPTION_BYTES} bytes at most, and {value} is longer: use a shorter path"
+                reason = f"fsconfig(2) takes {MAX_OPTION_BYTES} bytes; use a shorter path than {value}"
                 raise Unsupported(f"overlay option {key}", reason)
         slot = self._writer.slot()
         packed = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in data.items()) + b"\0"

@@ -54,7 +54,8 @@ class Runtime:
         self._user_namespaces = UserNamespaces()
         self._program = Program(root / "bin")
         self.owner = owner_name()
-        self._keeper = Keeper(self._program, f"{self.owner}-", self._cgroup_directories)
+        self._prefix = f"{self.owner}-{os.urandom(4).hex()}."  # no other engine of this process has the same
+        self._keeper = Keeper(self._program, self._prefix, self._cgroup_directories)
         self._lock = threading.Lock()
         self._serial = 0
 
@@ -66,7 +67,7 @@ class Runtime:
         """Give a name for a container's cgroup, which says whose it is."""
         with self._lock:
             self._serial += 1
-            return f"{self.owner}-{self._serial}"
+            return f"{self._prefix}{self._serial}"
 
     def start(
         self,
@@ -172,6 +173,9 @@ class Runtime:
 
     def _cgroup_directories(self) -> list[str]:
         hierarchies = self.layout.hierarchies
+        for hierarchy in hierarchies:  # the keeper must be able to thaw, also what is first paused long after its start
+            if hierarchy.base is not None and "freezer" in hierarchy.controllers:
+                os.makedirs(f"{hierarchy.base}/{self.layout.top}", exist_ok=True)
         return [f"{h.base}/{parent}" for h in hierarchies for parent in parents_of(h, self.layout.top)]
 
     def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:

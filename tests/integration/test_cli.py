@@ -220,7 +220,7 @@ def test_without_sig_proxy_a_signal_ends_the_command_and_the_container(pyrt: Pyr
 
 
 def test_output_that_nobody_reads_does_not_hold_up_a_second_signal(pyrt: Pyrt) -> None:
-    with pyrt.popen("-t", "IMAGE", "sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do echo y; done") as process:
+    with pyrt.popen("-t", "IMAGE", "sh", "-c", "trap 'exit 4' TERM; yes & while :; do sleep 0.05; done") as process:
         assert process.stdout is not None
         os.read(process.stdout.fileno(), 1)
         time.sleep(0.5)  # until the pipe is full

@@ -21,7 +21,7 @@ from pyrt._native.spawn import spawn
 from pyrt.errors import Unavailable
 from pyrt.runtime import keeper as keeper_module
 from pyrt.runtime.keeper import ADD, DROP, ORDER, SLOTS, Keeper
-from pyrt.runtime.program import open_program
+from pyrt.runtime.program import Program, open_program
 from pyrt.runtime.wait import wait_readable
 
 PREFIX = b"pyrttest-"
@@ -182,10 +182,10 @@ def test_cgroups_with_the_prefix_are_removed_however_deep() -> None:
 
 
 def test_an_engine_asks_for_no_more_than_can_be_held(
-    sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch
+    sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(keeper_module, "capacity", lambda: 1)
-    program = open_program()
+    program = Program(tmp_path)
     keeper = Keeper(program, "pyrttest-", list)
     try:
         slot = keeper.add(sleepers[0][1])
@@ -195,6 +195,6 @@ def test_an_engine_asks_for_no_more_than_can_be_held(
         keeper.drop(keeper.add(sleepers[1][1]))
     finally:
         keeper.close()
-        os.close(program)
+        program.close()
 
     assert [process.poll() for process, _ in sleepers] == [None] * 3

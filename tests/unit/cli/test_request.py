@@ -21,8 +21,8 @@ def options(*words: str) -> dict[str, Any]:
 
 # Of what `docker run --help` lists; each is either read or refused with a reason.
 DOCKER = """--add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop
-    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus
-    --cpuset-mems -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops
+    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus
+    --cpuset-cpus --cpuset-mems -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops
     --device-write-bps --device-write-iops --disable-content-trust --dns --dns-option --dns-search --domainname
     --entrypoint -e --env --env-file --expose --gpus --group-add --health-cmd --health-interval --health-retries
     --health-start-interval --health-start-period --health-timeout --help -h --hostname --init -i --interactive --ip
