@@ -11,11 +11,13 @@ C_SOURCES := $(wildcard csrc/*.c csrc/init/*.c tests/native/*.c benchmarks/*.c)
 C_HEADERS := $(wildcard csrc/*.h csrc/init/*.h)
 STRICT := -std=gnu11 -O2 -D_GNU_SOURCE -Icsrc -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wformat=2
+# GCC's, where CC is that. pyrt-init trusts its plan, which the analyzer cannot know.
+ANALYZER := $(shell $(CC) -fanalyzer -E -x c /dev/null >/dev/null 2>&1 && echo -fanalyzer)
 
 SANITIZE := build/sanitize
 # Those that reach C: under a sanitizer the others are only slow.
 SANITIZE_TESTS ?= $(wildcard tests/native) \
-	$(shell grep -rlE --include='test_*.py' 'pyrt\._native|Engine' tests/unit tests/property tests/integration)
+	$(shell grep -rlE --include='test_*.py' 'pyrt\._native|Engine' tests/unit tests/property tests/integration tests/hostile)
 
 .PHONY: help demo build test test-root test-user test-vm lint lint-python lint-c lint-words format sanitize bench wheel-abi3 clean
 .DEFAULT_GOAL := help
@@ -51,7 +53,7 @@ test-root: # the suite as who calls it
 	$(PYTEST) tests
 
 test-user: # the integration tests as an ordinary user, from root
-	PYRT_MUST_WORK=$(PYRT_MUST_WORK_USER) .ci/as-user $(PYTEST) -p no:cacheprovider tests/integration
+	PYRT_MUST_WORK=$(PYRT_MUST_WORK_USER) .ci/as-user $(PYTEST) -p no:cacheprovider tests/integration tests/hostile
 
 test-vm: # what needs cgroup v2 or Landlock, in a throw-away virtual machine, as root and as a user with a delegated cgroup
 	PYRT_MUST_WORK=$(PYRT_MUST_WORK_VM) $(VM_RUN) --timeout 900 -- \
@@ -70,6 +72,7 @@ lint-python: build $(VENV)/equipped
 
 lint-c: $(VENV)/equipped
 	@set -e; for source in $(C_SOURCES); do echo "strict $$source"; $(CC) $(STRICT) -c -o /dev/null $$source; done
+	@set -e; for source in $(wildcard csrc/prt_*.c); do $(CC) $(STRICT) $(ANALYZER) -c -o /dev/null $$source; done
 	clang-format --dry-run -Werror $(C_SOURCES) $(C_HEADERS)
 
 lint-words: $(VENV)/equipped

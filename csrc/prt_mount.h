@@ -9,7 +9,8 @@
 
 /* Make a mount of `type`. `options` is a list of key, NUL, value, NUL (an empty value: a flag), ended by an empty key. What
  * the file system says of a failure is in err->msg. */
-int prt_mount_new(const char *type, const char *source, const char *options, uint64_t attributes, struct prt_error *err);
+int prt_mount_new(const char *type, const char *source, const char *options, uint64_t attributes,
+		  struct prt_error *err);
 
 /* Clone the mount at `path`, seen from `dirfd` (an empty path: dirfd itself). */
 int prt_mount_clone(int dirfd, const char *path, int recursive, struct prt_error *err);

@@ -17,7 +17,7 @@
 struct child {
 	const struct prt_spawn *spawn;
 	struct prt_error *err; /* the parent's: its memory is ours until the exec */
-	int program; /* ours to close by the exec, when it is not the caller's */
+	int program;           /* ours to close by the exec, when it is not the caller's */
 	int pidfd;
 	int pid;
 };
@@ -70,7 +70,7 @@ static int enter_cgroups(struct child *child)
 static int keep_capabilities(struct child *child)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct sets[2];
+	struct __user_cap_data_struct sets[2] = {{0}, {0}};
 	long ret = PRT_SYS(SYS_capget, &header, sets, 0, 0, 0, 0);
 
 	for (int word = 0; word < 2; word++)
@@ -99,7 +99,7 @@ static int open_program(struct child *child)
 	return prt_mount_set(child->program, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, child->err);
 }
 
-static void run_init(void *argument)
+prt_child_entry static void run_init(void *argument)
 {
 	struct child *child = argument;
 	char *const envp[] = {NULL};
@@ -136,7 +136,7 @@ static long start(struct child *child, uint64_t extra)
 }
 
 /* The intermediate child: shares memory and descriptors with the caller, so what it gets the caller has. */
-static void run_intermediate(void *argument)
+prt_child_entry static void run_intermediate(void *argument)
 {
 	struct child *child = argument;
 	long ret = sys_setns(child->spawn->userns, CLONE_NEWUSER);

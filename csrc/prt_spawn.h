@@ -11,15 +11,15 @@
 #include "prt_error.h"
 
 struct prt_spawn {
-	int program;		  /* memfd of pyrt-init, or -1: */
-	const char *path;	  /* the file to execute from a read-only mount of it */
-	char *const *argv;	  /* its arguments */
-	const int *fds;		  /* become 0, 1, 2, …; all others are closed */
-	size_t fd_count;	  /* at most PRT_SPAWN_FDS */
-	uint64_t namespaces;	  /* CLONE_NEW*; CLONE_NEWCGROUP is entered after the cgroups were joined */
-	int userns;		  /* descriptor to join, or -1 */
-	int cgroup;		  /* directory on cgroup2 for CLONE_INTO_CGROUP, or -1 */
-	const int *joins;	  /* `tasks` files of v1 cgroups, open for writing */
+	int program;         /* memfd of pyrt-init, or -1: */
+	const char *path;    /* the file to execute from a read-only mount of it */
+	char *const *argv;   /* its arguments */
+	const int *fds;      /* become 0, 1, 2, …; all others are closed */
+	size_t fd_count;     /* at most PRT_SPAWN_FDS */
+	uint64_t namespaces; /* CLONE_NEW*; CLONE_NEWCGROUP is entered after the cgroups were joined */
+	int userns;          /* descriptor to join, or -1 */
+	int cgroup;          /* directory on cgroup2 for CLONE_INTO_CGROUP, or -1 */
+	const int *joins;    /* `tasks` files of v1 cgroups, open for writing */
 	size_t join_count;
 };
 

@@ -31,7 +31,7 @@ from pyrt.container import (
     follow,
     resolve_user,
 )
-from pyrt.errors import InvalidOption, PyrtError, Unsupported
+from pyrt.errors import ImageNotFound, InvalidOption, PyrtError, SyscallError, Unsupported
 from pyrt.image import HostView, ImageView, open_image
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
@@ -205,11 +205,20 @@ class Engine:
         in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
         userns = self._runtime.user_namespace() if in_userns else None
         for lower in view.lowers(user_namespace=in_userns):
-            refusal = self._probe.refusal(lower, userns)
+            try:
+                refusal = self._probe.refusal(lower, userns)
+            except SyscallError as error:
+                if error.op != "chdir":
+                    raise
+                who = " by the ids of the user namespace" * in_userns
+                raise ImageNotFound(f"{view.name}: {lower} cannot be entered{who}: {error.strerror}") from error
             if refusal is None:
                 continue
             if isinstance(view, HostView):
                 raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
+            if in_userns and os.geteuid() == 0:
+                reason = f"the root has to be a copy, and its files would not be the namespace's: {refusal}"
+                raise Unsupported("userns_mode", reason)
             if draft.scratch_bytes is not None:
                 raise Unsupported(
                     "storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}"

@@ -84,6 +84,6 @@ def _mounts() -> frozenset[str]:
 
 
 def _cgroups(top: Path) -> frozenset[str]:
-    """Find what this process made: containers' cgroups, and those of tests; the parents that all processes share stay."""
+    """Find what this process made: cgroups of containers and of tests; the parents that all share may stay."""
     mine = re.compile(rf"{os.getpid()}\.\d+(\.\d+)?-.+|pyrt-\w+-{os.getpid()}")
     return frozenset(f"{path}/{name}" for path, names, _ in os.walk(top) for name in names if mine.fullmatch(name))

@@ -23,7 +23,9 @@ static int open_parent(struct init *init, const char **name, struct prt_error *e
 	const char *path = op_path(init);
 	size_t size = directory_length(path);
 
-	if (init->parent >= 0 && size == init->parent_size && !memcmp(path, init->parent_path, size)) {
+	/* `.` and `..` are prt_path_parent's to refuse */
+	if (init->parent >= 0 && size == init->parent_size && !memcmp(path, init->parent_path, size) && path[size] &&
+	    path[size] != '.') {
 		*name = path + size;
 		return init->parent;
 	}

@@ -45,7 +45,7 @@ handler do_cwd, do_program, do_exec;
 handler do_stay;
 
 /* keeper.c: the other role of this program. */
-_Noreturn void run_keeper(char **argv); /* the prefix of the names of cgroups */
+_Noreturn void run_keeper(char **argv); /* the prefixes of the names of cgroups and of their parents */
 
 /* What `offset` refers to; NULL for 0. */
 static inline const char *text(const struct init *init, uint32_t offset)

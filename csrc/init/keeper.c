@@ -4,7 +4,9 @@
  *   0  a SOCK_SEQPACKET socket on which the engine sends struct order; ADD brings a container's pidfd along
  *   1  a pidfd of the host program: its end is the signal. The socket's end alone would not do, for children
  *      that the host program has forked may hold its other side open.
- *   2… directories below which the containers' cgroups lie, whose names begin with argv[2]
+ *   2… the base directories of hierarchies. In those of their directories whose names begin with argv[3], or in "armed"
+ *      there, lie the containers' cgroups, whose names begin with argv[2]. They are looked up at the end only, for
+ *      engines make and remove them as it comes.
  * On the end of either it kills all that it still holds (a killed PID 1 takes its namespace with it), waits for them, and
  * removes their cgroups.
  */
@@ -18,7 +20,7 @@
 #include <sys/uio.h>
 
 #define SLOTS 65536
-#define FIRST_CGROUP 2
+#define FIRST_BASE 2
 #define TRIES 250
 #define DEPTH 64 /* each level takes 4 KiB of the stack */
 
@@ -107,10 +109,15 @@ struct entry {
 	char name[];
 };
 
-typedef void visitor(int dir, const char *name);
+struct errand {
+	const char *prefix; /* of the containers' cgroups */
+	int depth;
+	void (*act)(int dir, const char *name);
+};
 
-/* The directories in `dir` whose names begin with `prefix`; and all in them first, for a container may have made some. */
-static void visit_cgroups(int dir, const char *prefix, int depth, visitor *visit)
+typedef void visitor(int dir, const char *name, const struct errand *errand);
+
+static void each_directory(int dir, const char *prefix, visitor *visit, const struct errand *errand)
 {
 	char buffer[4096] __attribute__((aligned(8)));
 	long n;
@@ -119,14 +126,36 @@ static void visit_cgroups(int dir, const char *prefix, int depth, visitor *visit
 	while ((n = PRT_SYS(SYS_getdents64, dir, buffer, sizeof buffer, 0, 0, 0)) > 0) {
 		for (long at = 0; at < n; at += ((const struct entry *)(const void *)(buffer + at))->size) {
 			const struct entry *entry = (const void *)(buffer + at);
-			if (entry->type != 4 /* DT_DIR */ || is_dots(entry->name) || !begins_with(entry->name, prefix))
-				continue;
-			cleanup_fd int inner = sys_openat(dir, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-			if (inner >= 0 && depth)
-				visit_cgroups(inner, "", depth - 1, visit);
-			visit(dir, entry->name);
+			if (entry->type == 4 /* DT_DIR */ && !is_dots(entry->name) && begins_with(entry->name, prefix))
+				visit(dir, entry->name, errand);
 		}
 	}
+}
+
+static int open_directory(int dir, const char *name)
+{
+	return sys_openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+/* All in it first, for a container may have made some. */
+static void visit_cgroup(int dir, const char *name, const struct errand *errand)
+{
+	struct errand deeper = *errand;
+	cleanup_fd int cgroup = open_directory(dir, name);
+
+	if (cgroup >= 0 && deeper.depth-- > 0)
+		each_directory(cgroup, "", visit_cgroup, &deeper);
+	errand->act(dir, name);
+}
+
+static void visit_parent(int dir, const char *name, const struct errand *errand)
+{
+	cleanup_fd int parent = open_directory(dir, name);
+
+	if (parent < 0)
+		return;
+	each_directory(parent, errand->prefix, visit_cgroup, errand);
+	each_directory(parent, "armed", visit_parent, errand);
 }
 
 /* A process that v1's freezer holds does not die of a signal. Other hierarchies have no such file. */
@@ -150,10 +179,13 @@ static void remove(int dir, const char *name)
 	}
 }
 
-static void visit_all(const char *prefix, visitor *visit)
+/* argv[0] and argv[1] are the prefixes of the cgroups and of their parents. */
+static void visit_all(char **argv, void (*act)(int dir, const char *name))
 {
-	for (int dir = FIRST_CGROUP; prefix && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++)
-		visit_cgroups(dir, prefix, DEPTH, visit);
+	for (int dir = FIRST_BASE; argv[0] && argv[1] && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++) {
+		struct errand errand = {.prefix = argv[0], .depth = DEPTH, .act = act};
+		each_directory(dir, argv[1], visit_parent, &errand);
+	}
 }
 
 /* As many containers as the hard limit allows to hold. */
@@ -182,8 +214,8 @@ _Noreturn void run_keeper(char **argv)
 			break;
 	}
 	kill_all();
-	visit_all(argv[0], thaw);
+	visit_all(argv, thaw);
 	wait_for_all();
-	visit_all(argv[0], remove);
+	visit_all(argv, remove);
 	sys_exit(0);
 }

@@ -86,25 +86,29 @@ int do_root_attributes(struct init *init, struct prt_error *err)
 	return prt_mount_set(fd, init->op->b, 0, 0, err);
 }
 
-/* A clone of one empty directory, or of the null device of the host, which no container can have replaced. */
-static int cover_for(struct init *init, int target, struct prt_error *err)
+/* An empty read-only directory; all but the first are clones of that, once it is attached: before Linux 6.15 what is not
+ * cannot be cloned. */
+static int mask_directory(struct init *init, int target, struct prt_error *err)
+{
+	if (init->empty < 0) {
+		init->empty = prt_mount_new("tmpfs", "tmpfs", "size\0004k\0mode\000555\0", MOUNT_ATTR_RDONLY, err);
+		return init->empty < 0 ? -1 : prt_mount_attach(init->empty, target, op_path(init), err);
+	}
+	cleanup_fd int cover = prt_mount_clone(init->empty, "", 0, err);
+	return cover < 0 ? -1 : prt_mount_attach(cover, target, op_path(init), err);
+}
+
+/* The null device of the host, which no container can have replaced. */
+static int mask_file(struct init *init, int target, struct prt_error *err)
 {
 	struct stat st;
-
-	if (check(PRT_SYS(SYS_fstat, target, &st, 0, 0, 0, 0), "fstat", op_path(init), err) < 0)
-		return -1;
-	if (S_ISDIR(st.st_mode)) {
-		if (init->empty < 0)
-			init->empty =
-				prt_mount_new("tmpfs", "tmpfs", "size\0004k\0mode\000555\0", MOUNT_ATTR_RDONLY, err);
-		return init->empty < 0 ? -1 : prt_mount_clone(init->empty, "", 0, err);
-	}
 	cleanup_fd int cover = prt_mount_clone(AT_FDCWD, "/dev/null", 0, err);
+
 	if (cover < 0 || check(PRT_SYS(SYS_fstat, cover, &st, 0, 0, 0, 0), "fstat", "/dev/null", err) < 0)
 		return -1;
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != NULL_DEVICE)
 		return prt_fail(err, EINVAL, "mask", "/dev/null", "the host's is not the null device");
-	return steal_fd(&cover);
+	return prt_mount_attach(cover, target, op_path(init), err);
 }
 
 /* What is there now, by descriptor; -2 when nothing is. */
@@ -117,12 +121,14 @@ static int open_present(struct init *init, struct prt_error *err)
 
 int do_mask(struct init *init, struct prt_error *err)
 {
+	struct stat st;
 	cleanup_fd int target = open_present(init, err);
 
 	if (target < 0)
 		return target == -2 ? 0 : -1;
-	cleanup_fd int cover = cover_for(init, target, err);
-	return cover < 0 ? -1 : prt_mount_attach(cover, target, op_path(init), err);
+	if (check(PRT_SYS(SYS_fstat, target, &st, 0, 0, 0, 0), "fstat", op_path(init), err) < 0)
+		return -1;
+	return S_ISDIR(st.st_mode) ? mask_directory(init, target, err) : mask_file(init, target, err);
 }
 
 int do_readonly(struct init *init, struct prt_error *err)

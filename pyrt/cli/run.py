@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pyrt.cli.format import complain
 from pyrt.cli.relay import Clip, Copy, follow
 from pyrt.cli.request import Request, read_request
-from pyrt.cli.signals import ENDING, Inbox
+from pyrt.cli.signals import ENDING, INSISTING, PATIENCE, Inbox
 from pyrt.engine import Engine
 from pyrt.errors import InvalidOption
 from pyrt.runtime.exit import OutOfMemory, TimedOut
@@ -34,7 +34,6 @@ __all__ = ["exit_code", "run"]
 
 TIMED_OUT = 124
 OUT_OF_MEMORY = 137
-PATIENCE = 3  # SIGINT and SIGTERM, as docker counts them
 
 
 class NotATerminal(InvalidOption):
@@ -53,9 +52,9 @@ def run(words: Sequence[str], root: str | None = None) -> int:
         return 0
     if request.tty and _reads(request) and not os.isatty(0):
         raise NotATerminal("the input device is not a TTY")
-    with Engine(root) as engine, _start(engine, request) as process:
+    with Inbox() as inbox, Engine(root) as engine, _start(engine, request) as process:
         session = Session(process, request)
-        session.follow()
+        session.follow(inbox)
         return session.interrupted or exit_code(process)
 
 
@@ -92,11 +91,10 @@ class Session:
         self._raw: Raw | None = None
         self.interrupted = 0
 
-    def follow(self) -> None:
+    def follow(self, inbox: Inbox) -> None:
         """Take part in the container until it ends. However this is left, the terminal is as it was."""
         request, process = self._request, self._process
         with ExitStack() as stack:
-            inbox = stack.enter_context(Inbox())
             inputs = []
             if request.tty and process.stdin is not None and _reads(request):
                 from pyrt.cli.terminal import Raw  # termios is loaded where there is a terminal
@@ -104,6 +102,7 @@ class Session:
                 self._raw = stack.enter_context(Raw(0))
                 master = process.stdin.fileno()
                 inputs = [Copy(0, master, own=master)]
+            inbox.is_served = True
             self._resize()  # it may have changed since it was asked for the start
             follow(process, inbox, self._on_signal, inputs=inputs, outputs=self._outputs(), timeout=request.timeout)
 
@@ -127,7 +126,7 @@ class Session:
                 self.interrupted = self.interrupted or 128 + number
                 process.kill()
             return
-        self._asked_to_end += number in (signal.SIGINT, signal.SIGTERM)
+        self._asked_to_end += number in INSISTING
         if self._asked_to_end == PATIENCE and process.returncode is None:
             complain(f"got {PATIENCE} SIGINT or SIGTERM: the container is killed")
             process.kill()

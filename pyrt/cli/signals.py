@@ -1,7 +1,8 @@
 """Signals as something to poll.
 
-A handler that did the work itself could interrupt the very call it needs, with its lock held; so the handlers do
-nothing, and the number of each signal comes through a pipe (signal.set_wakeup_fd), in order and without a race.
+They are caught before there is a container, so that none is lost that comes while one starts. A handler that did the
+work itself could interrupt the very call it needs, with its lock held; so the handlers do nothing, and the number of
+each signal comes through a pipe (signal.set_wakeup_fd), in order and without a race.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Self
 
-__all__ = ["ENDING", "Inbox"]
+__all__ = ["ENDING", "INSISTING", "PATIENCE", "Inbox"]
 
 # All that ask for something. Left out: what cannot be caught, what reports a fault of the process itself, children
 # (SIGCHLD), pipes (SIGPIPE), and what the shell's job control stops it with.
@@ -20,11 +21,20 @@ CAUGHT = (
     *("SIGWINCH", "SIGCONT", "SIGIO", "SIGPWR"),
 )
 
+INSISTING = frozenset({signal.SIGINT, signal.SIGTERM})
+PATIENCE = 3  # of these two, as docker counts them
 ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
 
 class Inbox:
-    """Catches signals while it is entered, and gives their numbers. In the main thread only."""
+    """Catches signals while it is entered, and gives their numbers. In the main thread only.
+
+    Until `is_served`, nobody acts upon them; then the third that insists is a KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.is_served = False
+        self._insisted = 0
 
     def __enter__(self) -> Self:
         self._reading, self._writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -33,7 +43,7 @@ class Inbox:
         # What is ignored stays so: that is how nohup(1) and shells keep a command alive.
         self._handlers = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
         for number in self._handlers:
-            signal.signal(number, _note)
+            signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -56,6 +66,8 @@ class Inbox:
         except BlockingIOError:
             return b""
 
-
-def _note(number: int, frame: FrameType | None) -> None:
-    """Have Python call something, for without a handler it would not write to the pipe."""
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Be called, for without a handler Python would not write to the pipe."""
+        self._insisted += number in INSISTING
+        if self._insisted == PATIENCE and not self.is_served:
+            raise KeyboardInterrupt

@@ -62,7 +62,9 @@ def _sys(host: HostFacts, modes: Modes, privileged: bool) -> Mount:
 
 
 def _cgroup(host: HostFacts, modes: Modes, writable: bool) -> Mount:
-    if modes.user and not modes.cgroup:  # likewise: the cgroup namespace is the host's
+    # In the host's cgroup namespace a new mount is refused to a user namespace, and for root would change the options
+    # that the host has chosen for its own, such as nsdelegate.
+    if not modes.cgroup:
         return _shown("/sys/fs/cgroup", host, writable)
     return _CGROUP_RW if writable else _CGROUP
 

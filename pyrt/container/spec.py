@@ -154,9 +154,10 @@ def _process(
 
 
 def _console_size(options: RunOptions) -> tuple[int, int] | None:
-    given = sequence(options.get("console_size"), "console_size")
-    if not given:
+    asked = options.get("console_size")
+    if asked is None:
         return None
+    given = sequence(asked, "console_size")
     if len(given) != 2:
         fail("console_size", f"{given!r} is not (rows, columns)")
     rows, columns = (integer(edge, "console_size", 0, 65535) for edge in given)

@@ -93,13 +93,17 @@ class Lines:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        *lines, rest = (self._rest + chunk).split(b"\n")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            self._callback(line)
-        while len(rest) >= self._limit_bytes:
-            self._callback(rest[: self._limit_bytes])
-            rest = rest[self._limit_bytes :]
-        self._rest = rest
+            self._callback(self._cut(line))
+        self._rest = self._cut(self._rest)
+
+    def _cut(self, line: bytes) -> bytes:
+        """Hand on pieces of a line that is too long; give its last piece."""
+        while len(line) > self._limit_bytes:
+            self._callback(line[: self._limit_bytes])
+            line = line[self._limit_bytes :]
+        return line
 
     def finish(self) -> None:
         """Hand on a last line without an end."""

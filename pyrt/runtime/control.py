@@ -43,7 +43,10 @@ def await_start(control: socket.socket) -> Started:
         with suppress(BrokenPipeError, ConnectionResetError):  # it has failed already, and says why below
             control.send(GO, socket.MSG_NOSIGNAL)
         while True:
-            message, fds, _, _ = socket.recv_fds(control, ERROR_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            try:
+                message, fds, _, _ = socket.recv_fds(control, ERROR_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionResetError:  # said once, before what is there to read: it ended with GO unread
+                continue
             if fds:
                 terminal = fds[0]
             if len(message) == ERROR_BYTES:

@@ -11,7 +11,7 @@ import resource
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from pyrt._native.spawn import spawn
@@ -23,20 +23,21 @@ __all__ = ["Keeper"]
 ORDER = struct.Struct("=II")
 DROP, ADD = 0, 1
 SLOTS = 65536  # of csrc/init/keeper.c
-RESERVED = 64  # descriptors of the keeper that are no containers' pidfds
+RESERVED = 128  # descriptors of the keeper that are no containers' pidfds
 
 
 class Keeper:
     """Holds the pidfds of running containers in a process that outlives this one by as long as it takes to kill them.
 
-    `prefix` begins the names of this engine's cgroups in the directories that `directories` gives; the keeper
-    removes them at the end.
+    `prefix` begins the names of this engine's cgroups, `top` those of the directories that they are in, which are in
+    `bases`; the keeper thaws and removes them at the end.
     """
 
-    def __init__(self, program: Program, prefix: str, directories: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, program: Program, prefix: str, top: str, bases: Sequence[str]) -> None:
         self._program = program
         self._prefix = prefix
-        self._directories = directories
+        self._top = top
+        self._bases = bases
         self._lock = threading.Lock()
         self._slots: dict[int, int] = {}
         self._free: list[int] = []
@@ -55,7 +56,12 @@ class Keeper:
                 )
             slot = self._free.pop() if self._free else len(self._slots)
             self._slots[slot] = pidfd
-            self._tell(ADD, slot, pidfd)
+            try:
+                self._tell(ADD, slot, pidfd)
+            except BaseException:
+                self._free.append(slot)
+                del self._slots[slot]
+                raise
             return slot
 
     def drop(self, slot: int) -> None:
@@ -103,9 +109,9 @@ class Keeper:
         host = os.pidfd_open(os.getpid())
         directories = []
         try:
-            for path in self._directories():
+            for path in self._bases:
                 directories.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
-            argv = [b"pyrt-init", b"keeper", os.fsencode(self._prefix)]
+            argv = [b"pyrt-init", b"keeper", os.fsencode(self._prefix), os.fsencode(self._top)]
             _, self._pidfd = spawn(self._program.source, argv, [theirs.fileno(), host, *directories])
         except BaseException:
             ours.close()

@@ -14,19 +14,30 @@ RDONLY, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8  # MOUNT_ATTR_* of mount_seta
 NOATIME, STRICTATIME, NODIRATIME, NOSYMFOLLOW = 0x10, 0x20, 0x80, 0x200000
 MS_REC, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 0x4000, 1 << 17, 1 << 18, 1 << 19, 1 << 20
 
-ATTRIBUTES = {
-    "ro": RDONLY,
-    "nosuid": NOSUID,
-    "nodev": NODEV,
-    "noexec": NOEXEC,
-    "noatime": NOATIME,
-    "strictatime": STRICTATIME,
-    "nodiratime": NODIRATIME,
-    "nosymfollow": NOSYMFOLLOW,
+ATIME = 0x70  # the field that NOATIME, STRICTATIME and 0 (relatime) are values of
+
+ATTRIBUTES = {  # what a word clears, and what it sets then
+    "ro": (0, RDONLY),
+    "rw": (RDONLY, 0),
+    "nosuid": (0, NOSUID),
+    "suid": (NOSUID, 0),
+    "nodev": (0, NODEV),
+    "dev": (NODEV, 0),
+    "noexec": (0, NOEXEC),
+    "exec": (NOEXEC, 0),
+    "noatime": (ATIME, NOATIME),
+    "atime": (NOATIME, 0),
+    "relatime": (ATIME, 0),
+    "norelatime": (0, 0),
+    "strictatime": (ATIME, STRICTATIME),
+    "nostrictatime": (STRICTATIME, 0),
+    "nodiratime": (0, NODIRATIME),
+    "diratime": (NODIRATIME, 0),
+    "nosymfollow": (0, NOSYMFOLLOW),
+    "symfollow": (NOSYMFOLLOW, 0),
 }
-RECURSIVE_ATTRIBUTES = {f"r{word}": bit for word, bit in ATTRIBUTES.items()}
-CLEARED = {"rw": RDONLY, "suid": NOSUID, "dev": NODEV, "exec": NOEXEC, "symfollow": NOSYMFOLLOW}
-WITHOUT_EFFECT = {"defaults", "relatime", "rrelatime", "async", "atime", "diratime", "nomand", "rrw", "rsuid", "rdev"}
+RECURSIVE_ATTRIBUTES = {f"r{word}": change for word, change in ATTRIBUTES.items()}
+WITHOUT_EFFECT = {"", "defaults", "async", "nomand"}
 PROPAGATION = {"unbindable": MS_UNBINDABLE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED}
 
 
@@ -54,17 +65,17 @@ def parse(options: Iterable[str]) -> MountOptions:
     data = []
     for option in options:
         if option in ATTRIBUTES:
-            attributes |= ATTRIBUTES[option]
-        elif option in CLEARED:
-            attributes &= ~CLEARED[option]
+            clear, add = ATTRIBUTES[option]
+            attributes = attributes & ~clear | add
         elif option in RECURSIVE_ATTRIBUTES:
-            recursive |= RECURSIVE_ATTRIBUTES[option]
+            clear, add = RECURSIVE_ATTRIBUTES[option]
+            recursive = recursive & ~clear | add
         elif option in ("bind", "rbind"):
             is_bind, is_recursive = True, option == "rbind"
-        elif option.removeprefix("r") in PROPAGATION and option not in WITHOUT_EFFECT:
+        elif option.removeprefix("r") in PROPAGATION:
             is_propagation_recursive = option not in PROPAGATION
-            propagation = PROPAGATION[option.removeprefix("r") if is_propagation_recursive else option]
-        elif option and option not in WITHOUT_EFFECT:
+            propagation = PROPAGATION[option.removeprefix("r")]
+        elif option not in WITHOUT_EFFECT:
             key, _, value = option.partition("=")
             data.append((key, value))
     return MountOptions(

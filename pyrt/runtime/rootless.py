@@ -203,9 +203,12 @@ def _map(made: UserNamespace, wanted: IdMappings) -> None:
 
 def _run_helper(program: str, pid: int, lines: tuple[IdMapping, ...]) -> None:
     numbers = [str(number) for line in lines for number in (line.container_id, line.host_id, line.size)]
-    done = subprocess.run([program, str(pid), *numbers], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # Files of our own, for Popen leaves its pipes open where descriptors run out in the midst of them.
+    with open(os.devnull, "r+b", 0) as null, open(os.memfd_create(program), "w+") as stderr:
+        done = subprocess.run([program, str(pid), *numbers], stdin=null, stdout=null, stderr=stderr)
+        stderr.seek(0)
+        said = stderr.read().strip() or f"exit status {done.returncode}"
     if done.returncode != 0:
-        said = done.stderr.strip() or f"exit status {done.returncode}"
         files = "/etc/subuid" if program == "newuidmap" else "/etc/subgid"
         raise InvalidOption(f"{program} refuses the maps: {said}; {files} says what it allows", argument="userns_mode")
 

@@ -25,7 +25,6 @@ from pyrt.errors import CommandError, ResourceBusy, SyscallError
 from pyrt.oci.spec import Mount, Spec
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
-from pyrt.runtime.cgroups.parents import parents_of
 from pyrt.runtime.control import Started, await_start
 from pyrt.runtime.keeper import Keeper
 from pyrt.runtime.namespaces import clone_flags
@@ -55,7 +54,8 @@ class Runtime:
         self._program = Program(root / "bin")
         self.owner = owner_name()
         self._prefix = f"{self.owner}-{os.urandom(4).hex()}."  # no other engine of this process has the same
-        self._keeper = Keeper(self._program, self._prefix, self._cgroup_directories)
+        bases = [hierarchy.base for hierarchy in self.layout.hierarchies if hierarchy.base is not None]
+        self._keeper = Keeper(self._program, self._prefix, self.layout.top, bases)
         self._lock = threading.Lock()
         self._serial = 0
 
@@ -170,13 +170,6 @@ class Runtime:
             )
         finally:
             os.close(sealed)
-
-    def _cgroup_directories(self) -> list[str]:
-        hierarchies = self.layout.hierarchies
-        for hierarchy in hierarchies:  # the keeper must be able to thaw, also what is first paused long after its start
-            if hierarchy.base is not None and "freezer" in hierarchy.controllers:
-                os.makedirs(f"{hierarchy.base}/{self.layout.top}", exist_ok=True)
-        return [f"{h.base}/{parent}" for h in hierarchies for parent in parents_of(h, self.layout.top)]
 
     def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:
         self._keeper.drop(slot)

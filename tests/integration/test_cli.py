@@ -335,7 +335,6 @@ def test_all_output_is_flushed_before_the_end(pyrt: Pyrt) -> None:
 def test_doctor_draws_a_table_at_a_terminal(pyrt: Pyrt) -> None:
     with Terminal([*pyrt.command, "doctor"], {**pyrt.environment, "TERM": "xterm"}, (60, 120)) as terminal:
         assert terminal.end() == 0
-        assert b"What" not in terminal.said.split(b"\r\n")[1]
         assert b"container" in terminal.said and b"\x1b[32mok" in terminal.said
 
 

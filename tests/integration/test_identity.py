@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyrt import InvalidArgument
-from tests.integration.conftest import Shell
+from tests.containers import Shell
 
 pytestmark = pytest.mark.needs("overlay")
 
@@ -69,7 +69,9 @@ def test_unknown_users_and_groups(shell: Shell, options: dict[str, object], argu
 
 def test_the_host_s_users_do_not_count(shell: Shell) -> None:
     inside = {"root", "app", "nobody"}
-    outside = next(line.split(":")[0] for line in Path("/etc/passwd").read_text().splitlines() if line.split(":")[0] not in inside)
+    outside = next(
+        line.split(":")[0] for line in Path("/etc/passwd").read_text().splitlines() if line.split(":")[0] not in inside
+    )
 
     with pytest.raises(InvalidArgument, match=outside):
         shell.run("true", user=outside)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Shell
+from tests.containers import Shell
 
 PRIVATE = ["mnt", "pid", "uts", "ipc", "net", "cgroup"]
 
@@ -53,9 +53,9 @@ def test_only_the_loopback_is_there_and_it_is_up(box: Shell) -> None:
 
 
 def test_a_server_on_the_loopback_can_be_reached_from_inside_alone(box: Shell) -> None:
-    script = "echo hello | nc -l -p 80 127.0.0.1 & for i in $(seq 200); do nc 127.0.0.1 80 </dev/null && break; usleep 20000; done"
+    ask = "for i in $(seq 200); do nc 127.0.0.1 80 </dev/null && break; usleep 20000; done"
 
-    assert box.sh(script) == "hello"
+    assert box.sh(f"echo hello | nc -l -p 80 127.0.0.1 & {ask}") == "hello"
 
 
 def test_the_network_of_the_host_on_request(box: Shell) -> None:
@@ -71,7 +71,9 @@ def test_the_host_s_other_namespaces_on_request(box: Shell, option: str, kind: s
 
 
 def test_names(box: Shell) -> None:
-    named = box.sh("hostname; cat /proc/sys/kernel/domainname; echo $HOSTNAME", hostname="web-1", domainname="example.org")
+    named = box.sh(
+        "hostname; cat /proc/sys/kernel/domainname; echo $HOSTNAME", hostname="web-1", domainname="example.org"
+    )
 
     assert named.split() == ["web-1", "example.org", "web-1"]
 
@@ -134,5 +136,7 @@ def test_a_process_of_the_host_cannot_be_signalled(box: Shell) -> None:
 def test_mounts_inside_are_not_seen_outside(box: Shell) -> None:
     before = Path("/proc/self/mountinfo").read_text()
 
-    with box.engine.popen(box.image, ["sh", "-c", "mount -t tmpfs t /tmp && sleep 60"], cap_add=["SYS_ADMIN"], **box.options):
+    with box.engine.popen(
+        box.image, ["sh", "-c", "mount -t tmpfs t /tmp && sleep 60"], cap_add=["SYS_ADMIN"], **box.options
+    ):
         assert Path("/proc/self/mountinfo").read_text() == before

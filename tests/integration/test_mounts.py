@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 
 from pyrt import Engine, InvalidOption, SyscallError, Unsupported
 from pyrt.container import Mount
-from tests.integration.conftest import Shell
+from tests.containers import Shell, small_image
 
 
 @pytest.fixture
@@ -106,7 +105,9 @@ def test_what_becomes_of_mounts_below(
 ) -> None:
     mount = Mount("/data", str(with_inner_mount), "bind", read_only=True, recursive=recursive)  # type: ignore[arg-type]
 
-    shown = root_shell.run("sh", "-c", "ls /data/inner; touch /data/inner/x && echo wrote", mounts=[mount]).stdout.split()
+    shown = root_shell.run(
+        "sh", "-c", "ls /data/inner; touch /data/inner/x && echo wrote", mounts=[mount]
+    ).stdout.split()
 
     assert ("deep" in shown, "wrote" in shown) == (is_there, is_writable)
 
@@ -189,7 +190,7 @@ def test_a_link_of_the_image_never_leads_out(
     engine: Engine, public_rootfs: Path, scratch: Path, data: Path, root_or_user: str, link: str
 ) -> None:
     image = scratch / "image"
-    shutil.copytree(public_rootfs, image, symlinks=True)
+    small_image(public_rootfs, image)
     (image / "way").symlink_to(link)
     before = sorted(os.listdir("/etc"))
     mark = f"pyrt-test-{os.getpid()}"
@@ -205,7 +206,7 @@ def test_a_link_of_the_image_never_leads_out(
 
 def test_a_link_inside_of_the_image_is_followed(box: Shell, engine: Engine, scratch: Path, data: Path) -> None:
     image = scratch / "image"
-    shutil.copytree(box.image.removeprefix("rootfs:"), image, symlinks=True)
+    small_image(Path(box.image.removeprefix("rootfs:")), image)
     (image / "place").mkdir()
     (image / "way").symlink_to("/place")
 
@@ -216,7 +217,11 @@ def test_a_link_inside_of_the_image_is_followed(box: Shell, engine: Engine, scra
 
 def test_parameters_of_the_kernel(box: Shell) -> None:
     before = Path("/proc/sys/net/ipv4/ip_forward").read_text()
-    wanted = {"net.ipv4.ip_forward": "1" if before.strip() == "0" else "0", "kernel.shmmni": 123, "fs.mqueue.msg_max": "9"}
+    wanted = {
+        "net.ipv4.ip_forward": "1" if before.strip() == "0" else "0",
+        "kernel.shmmni": 123,
+        "fs.mqueue.msg_max": "9",
+    }
 
     files = " ".join(f"/proc/sys/{name.replace('.', '/')}" for name in wanted)
     shown = box.sh(f"cat {files}", sysctls=wanted)
@@ -280,7 +285,9 @@ def test_lowering_it_is_refused_without_the_right(shell: Shell) -> None:
 
 
 def test_a_device(box: Shell) -> None:
-    shown = box.sh("stat -c '%F %t,%T' /dev/second-null; echo x > /dev/second-null", devices=["/dev/null:/dev/second-null:rw"])
+    shown = box.sh(
+        "stat -c '%F %t,%T' /dev/second-null; echo x > /dev/second-null", devices=["/dev/null:/dev/second-null:rw"]
+    )
 
     assert shown == "character special file 1,3"
 

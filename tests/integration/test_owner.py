@@ -1,7 +1,8 @@
-"""Whoever starts containers may die at any moment: nothing of them outlives it, and nothing stays that is not cleared."""
+"""Whoever starts containers may die at any moment: nothing of them outlives it, and what stays is cleared."""
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from pyrt import Engine
-from tests.integration.conftest import Shell
-from tests.integration.test_run_api import processes_in, run_python
+from tests.containers import Shell
+from tests.hosts import TOP, eventually, processes_in, processes_with, run_python
 
 ROUNDS = 25
 HOST = """
@@ -51,27 +52,13 @@ time.sleep(1000)
 """
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
-def processes_with(mark: str) -> list[int]:
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            if entry.isdecimal() and mark.encode() in Path("/proc", entry, "cmdline").read_bytes():
-                found.append(int(entry))
-        except OSError:
-            continue
-    return found
-
-
 def namespaces_of(mark: str) -> set[str]:
     """Give the PID namespaces of the processes with a mark, without this one's."""
     return {os.readlink(f"/proc/{pid}/ns/pid") for pid in processes_with(mark)} - {os.readlink("/proc/self/ns/pid")}
+
+
+def are_gone(mark: str) -> bool:
+    return not processes_with(mark)
 
 
 def cgroups_of(pid: int) -> list[str]:
@@ -86,7 +73,7 @@ def hosts(engine: Engine, image: str, root_or_user: str) -> Iterator[Callable[[s
 
     def start(program: str, mark: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", program, str(engine.root), image, mark]
-        environment = os.environ | {"PYTHONPATH": os.getcwd()}
+        environment = os.environ | {"PYTHONPATH": TOP}
         host = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         started.append(host)
         return host
@@ -117,8 +104,7 @@ def test_containers_die_with_a_killed_host(hosts: Hosts) -> None:
     host.kill()
     host.wait()
 
-    for namespace in namespaces:
-        eventually(lambda namespace=namespace: not processes_in(namespace), "processes outlive their host")
+    eventually(lambda: not any(map(processes_in, namespaces)), "processes outlive their host")
     eventually(lambda: not processes_with(mark), "processes outlive their host")
     eventually(lambda: not cgroups_of(host.pid), "cgroups outlive their host")
 
@@ -147,7 +133,7 @@ def test_a_host_that_is_killed_at_any_moment(hosts: Hosts, engine: Engine, image
         time.sleep(generator.uniform(0, 0.006) + (0.05 if number % 3 == 0 else 0))
         host.kill()
         host.wait()
-        eventually(lambda mark=mark: not processes_with(mark), f"processes outlive their host in round {number}")
+        eventually(functools.partial(are_gone, mark), f"processes outlive their host in round {number}")
         Engine(engine.root).close()
         assert cgroups_of(host.pid) == []
 
@@ -219,8 +205,7 @@ def test_the_replaced_keeper_knows_the_older_containers(hosts: Hosts) -> None:
     host.kill()
     host.wait()
 
-    for namespace in namespaces:
-        eventually(lambda namespace=namespace: not processes_in(namespace), "processes outlive their host")
+    eventually(lambda: not any(map(processes_in, namespaces)), "processes outlive their host")
 
 
 def test_several_engines_in_one_process(engine: Engine, image: str, public_directory: Path, root_or_user: str) -> None:

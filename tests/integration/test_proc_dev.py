@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Shell
+from tests.containers import Shell
 
 MASKED = """
 /proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug /proc/scsi
@@ -53,7 +53,10 @@ def test_masked_and_read_only_paths_are_all_that_exist(box: Shell) -> None:
     thermal = {path for path in shown if re.fullmatch("/sys/devices/system/cpu/cpu[0-9]+/thermal_throttle", path)}
     covered = {path for path in shown if path.startswith(("/proc/", "/sys/"))} - thermal
 
-    assert {path for path in covered if not path.startswith("/sys/fs/cgroup")} == {*present(MASKED), *present(READ_ONLY)}
+    assert {path for path in covered if not path.startswith("/sys/fs/cgroup")} == {
+        *present(MASKED),
+        *present(READ_ONLY),
+    }
     assert all("ro" in shown[path][0] for path in present(READ_ONLY))
 
 
@@ -167,7 +170,9 @@ def test_cgroups_are_shown_read_only(box: Shell) -> None:
     groups = {path: mount for path, mount in mounts(box).items() if path.startswith("/sys/fs/cgroup")}
 
     assert groups
-    assert [path for path, (options, _, _) in groups.items() if not options >= {"ro", "nosuid", "nodev", "noexec"}] == []
+    assert [
+        path for path, (options, _, _) in groups.items() if not options >= {"ro", "nosuid", "nodev", "noexec"}
+    ] == []
     assert {kind for _, kind, _ in groups.values()} <= {"cgroup", "cgroup2", "tmpfs"}
     assert "Read-only file system" in box.fails("mkdir /sys/fs/cgroup/unified/x 2>&1 || mkdir /sys/fs/cgroup/x")
 
@@ -181,9 +186,12 @@ def test_a_container_sees_its_own_limits(root_shell: Shell) -> None:
 
 @pytest.mark.needs("root")
 def test_writable_cgroups_on_request(root_shell: Shell) -> None:
-    script = "for place in /sys/fs/cgroup/pids /sys/fs/cgroup; do [ -f $place/cgroup.procs ] && mkdir $place/inner && rmdir $place/inner; done; true"
+    script = (
+        "for place in /sys/fs/cgroup /sys/fs/cgroup/*; do [ -f $place/pids.max ] && mkdir $place/x && echo made; done"
+    )
+    options = {"pids_limit": 9, "security_opt": ["writable-cgroups=true"]}
 
-    root_shell.sh(f"set -e; {script}", security_opt=["writable-cgroups=true"])
+    assert root_shell.run("sh", "-c", script, **options).stdout == "made\n"
 
 
 def test_proc_is_new(box: Shell) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pyrt import Engine, Unsupported
-from tests.integration.conftest import Shell
+from tests.containers import Shell
 
 OVERWRITE = """
-echo mine > /etc/os-release; rm /etc/group; mv /home/app /home/other; chmod 700 /tmp; mkdir -p /new/deep; ln -s /new /etc/link
-rm -r /var; mkdir /var; touch /var/fresh
+echo mine > /etc/os-release; rm /etc/group; mv /home/app /home/other; chmod 700 /tmp; mkdir -p /new/deep
+ln -s /new /etc/link; rm -r /var; mkdir /var; touch /var/fresh
 """
 
 
@@ -28,7 +28,9 @@ def tree(top: Path) -> list[tuple[object, ...]]:
     """All that can be seen of a directory."""
     paths = sorted([top, *top.rglob("*")])
     found = [(path, path.lstat()) for path in paths]
-    return [(str(path), st.st_mode, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_uid) for path, st in found]
+    return [
+        (str(path), st.st_mode, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_uid) for path, st in found
+    ]
 
 
 def test_the_image_is_never_written(shell: Shell, public_rootfs: Path) -> None:
@@ -98,7 +100,9 @@ def test_the_storage_is_named(shell: Shell) -> None:
 
 def test_a_copy_where_there_is_no_overlay(copying: Shell, public_rootfs: Path) -> None:
     before = tree(public_rootfs)
-    done = copying.run("sh", "-ec", OVERWRITE + "cat /etc/os-release; ls /new/deep /home/other; ls -l /bin/sh; stat -c %a /tmp")
+    done = copying.run(
+        "sh", "-ec", OVERWRITE + "cat /etc/os-release; ls /new/deep /home/other; ls -l /bin/sh; stat -c %a /tmp"
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.effective["storage_driver"] == "copying"
@@ -120,6 +124,13 @@ def test_a_copy_can_be_read_only_and_has_its_etc(copying: Shell) -> None:
 def test_a_size_limit_on_a_copy_is_refused(copying: Shell) -> None:
     with pytest.raises(Unsupported, match="storage_opt"):
         copying.run("true", storage_opt={"size": "4m"})
+    assert not (copying.engine.root / "copies").exists()
+
+
+@pytest.mark.needs("root", "userns")
+def test_a_copy_for_a_user_namespace_of_root_is_refused(copying: Shell) -> None:
+    with pytest.raises(Unsupported, match="userns_mode"):
+        copying.run("true", userns_mode="private")
     assert not (copying.engine.root / "copies").exists()
 
 
@@ -174,7 +185,9 @@ def test_files_that_say_who_and_where(box: Shell) -> None:
 
 
 def test_those_files_belong_to_the_container(box: Shell) -> None:
-    shown = box.sh("stat -c '%a %u %g' /etc/hosts /etc/hostname /etc/resolv.conf; echo more >> /etc/hosts; tail -1 /etc/hosts")
+    shown = box.sh(
+        "stat -c '%a %u %g' /etc/hosts /etc/hostname /etc/resolv.conf; echo more >> /etc/hosts; tail -1 /etc/hosts"
+    )
 
     assert shown.splitlines() == ["644 0 0"] * 3 + ["more"]
 
@@ -183,12 +196,16 @@ def test_the_name_resolves(box: Shell) -> None:
     assert "127.0.1.1" in box.sh("ping -c 1 -W 5 web-1", hostname="web-1")
 
 
-def test_empty_places_are_made_where_the_image_has_none(engine: Engine, scratch: Path, public_rootfs: Path, root_or_user: str) -> None:
+def test_empty_places_are_made_where_the_image_has_none(
+    engine: Engine, scratch: Path, public_rootfs: Path, root_or_user: str
+) -> None:
     image = scratch / "bare"
     (image / "bin").mkdir(parents=True)
     os.link(public_rootfs / "bin/busybox", image / "bin/busybox")
 
-    done = engine.run(f"rootfs:{image}", ["/bin/busybox", "ls", "/", "/etc", "/dev/pts", "/sys/fs"], text=True, check=True)
+    done = engine.run(
+        f"rootfs:{image}", ["/bin/busybox", "ls", "/", "/etc", "/dev/pts", "/sys/fs"], text=True, check=True
+    )
 
     assert {"bin", "dev", "etc", "proc", "sys"} <= set(done.stdout.split())
     assert sorted(os.listdir(image)) == ["bin"]

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,18 +23,10 @@ from pyrt import (
     Signalled,
     TimedOut,
 )
-from tests.integration.conftest import Shell
+from tests.containers import Shell
+from tests.hosts import processes_in, run_python
 
 DAEMON = "setsid sh -c 'setsid sleep 1000 & setsid sleep 1000 & sleep 1000' >/dev/null 2>&1 & "
-
-
-def run_python(program: str, *arguments: str | Path) -> str:
-    """Run a host program of its own, with warnings as errors; give what it prints."""
-    command = [sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=110)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_output_is_captured_as_bytes(shell: Shell) -> None:
@@ -212,15 +203,13 @@ def test_no_time_at_all(shell: Shell) -> None:
 
 @pytest.mark.parametrize("hold", ["", "trap '' TERM INT HUP; "])
 def test_a_timeout_ends_daemons_too(shell: Shell, hold: str) -> None:
-    script = f"{hold}{DAEMON * 3} echo started; sleep 1000"
-    pids: list[int] = []
+    lines: list[str] = []
+    script = f"{hold}{DAEMON * 3} readlink /proc/self/ns/pid; sleep 1000"
 
-    def look(line: str) -> None:
-        pids.extend(processes_with("sleep\0" + "1000"))
+    done = shell.run("sh", "-c", script, timeout=0.5, on_stdout=lines.append)
 
-    shell.run("sh", "-c", script, timeout=0.5, on_stdout=look)
-
-    assert [pid for pid in pids if os.path.exists(f"/proc/{pid}/ns/pid") and is_in_another_namespace(pid)] == []
+    assert isinstance(done.exit_cause, TimedOut)
+    assert [processes_in(namespace) for namespace in lines] == [[]]
 
 
 def test_daemons_end_with_the_program(shell: Shell) -> None:
@@ -228,35 +217,6 @@ def test_daemons_end_with_the_program(shell: Shell) -> None:
 
     assert namespace.startswith("pid:")
     assert processes_in(namespace) == []
-
-
-def processes_with(command: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and command in (entry / "cmdline").read_bytes().decode(errors="replace"):
-                found.append(int(entry.name))
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def is_in_another_namespace(pid: int) -> bool:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return False
-
-
-def processes_in(namespace: str) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and os.readlink(entry / "ns/pid") == namespace:
-                found.append(entry.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_head_and_tail_of_much_output(shell: Shell) -> None:
@@ -370,9 +330,7 @@ with Engine(sys.argv[1]) as engine:
 
 
 @pytest.mark.parametrize("mebibytes", [1024])
-def test_much_output_needs_constant_memory(
-    root_or_user: str, engine: Engine, image: str, mebibytes: int
-) -> None:
+def test_much_output_needs_constant_memory(root_or_user: str, engine: Engine, image: str, mebibytes: int) -> None:
     grown_kib = int(run_python(CONSTANT, engine.root, image, str(mebibytes << 20)))
 
     assert grown_kib < 16 << 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -15,37 +16,9 @@ __all__ = ["CSRC", "NATIVE", "Csrc", "Failure", "build", "compile_c"]
 
 NATIVE = Path(__file__).resolve().parent
 CSRC = NATIVE.parents[1] / "csrc"
-STRICT = """-std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-    -Wformat=2"""
-DECLARATIONS = """
-struct prt_error { int32_t code; int32_t step; char op[24]; char path[256]; char msg[224]; };
-int prt_fail(struct prt_error *err, int code, const char *op, const char *path, const char *msg);
-
-int prt_path_open(int root, const char *path, int flags, unsigned mode, uint64_t resolve, struct prt_error *err);
-int prt_path_walk(int root, const char *path, int flags, unsigned mode, uint64_t resolve, struct prt_error *err);
-int prt_path_mkdirs(int root, const char *path, unsigned mode, struct prt_error *err);
-int prt_path_mkfile(int root, const char *path, unsigned mode, struct prt_error *err);
-int prt_path_parent(int root, const char *path, unsigned mode, const char **name, struct prt_error *err);
-
-int prt_mount_new(const char *type, const char *source, const char *options, uint64_t attributes,
-                  struct prt_error *err);
-int prt_mount_clone(int dirfd, const char *path, int recursive, struct prt_error *err);
-int prt_mount_set(int fd, uint64_t attributes, uint64_t propagation, int recursive, struct prt_error *err);
-int prt_mount_attach(int fd, int target, const char *path, struct prt_error *err);
-
-struct prt_spawn {
-    int program; char *const *argv; const int *fds; size_t fd_count; uint64_t namespaces; int userns; int cgroup;
-    const int *joins; size_t join_count;
-};
-int prt_spawn(const struct prt_spawn *spawn, int *pidfd, struct prt_error *err);
-
-struct prt_cgroup_order { const char *ops; size_t size; const char *name; };
-struct prt_cgroup_result {
-    int *fds; size_t max_fds; size_t n_fds; char *texts; size_t max_texts; size_t n_texts;
-};
-int prt_cgroup_create(const struct prt_cgroup_order *order, struct prt_cgroup_result *result, struct prt_error *err);
-int prt_cgroup_remove(const struct prt_cgroup_order *order, unsigned patience_us, struct prt_error *err);
-"""
+STRICT = """-std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wformat=2"""
+HEADERS = ("error", "path", "mount", "spawn", "cgroup")
 
 
 class Failure(Exception):
@@ -66,7 +39,7 @@ class Csrc:
 
     def __init__(self, path: Path) -> None:
         self.ffi = FFI()
-        self.ffi.cdef(DECLARATIONS)
+        self.ffi.cdef("\n".join(declarations(CSRC / f"prt_{name}.h") for name in HEADERS))
         self.lib: Any = self.ffi.dlopen(str(path))
 
     def call(self, name: str, *arguments: Any) -> int:
@@ -84,7 +57,7 @@ class Csrc:
 
     def spawn(
         self,
-        program: int,
+        program: int | Path,
         argv: Sequence[bytes],
         fds: Sequence[int],
         namespaces: int = 0,
@@ -93,13 +66,29 @@ class Csrc:
         cgroup: int = -1,
         joins: Sequence[int] = (),
     ) -> tuple[int, int]:
-        """Call prt_spawn; give the pid and the pidfd."""
-        words = [self.ffi.new("char[]", word) for word in argv]
-        argv_c = self.ffi.new("char *[]", [*words, self.ffi.NULL])
-        fds_c, joins_c = self.ffi.new("int[]", list(fds)), self.ffi.new("int[]", list(joins))
-        values = (program, argv_c, fds_c, len(fds), namespaces, userns, cgroup, joins_c, len(joins))
-        order, pidfd = self.ffi.new("struct prt_spawn *", values), self.ffi.new("int *", -1)
-        return self.call("prt_spawn", order, pidfd), pidfd[0]
+        """Call prt_spawn with a program by descriptor or by path; give the pid and the pidfd."""
+        new = self.ffi.new
+        words = [new("char[]", word) for word in argv]
+        fields = {
+            "program": program if isinstance(program, int) else -1,
+            "path": new("char[]", b"" if isinstance(program, int) else bytes(program)),
+            "argv": new("char *[]", [*words, self.ffi.NULL]),
+            "fds": new("int[]", list(fds)),
+            "fd_count": len(fds),
+            "namespaces": namespaces,
+            "userns": userns,
+            "cgroup": cgroup,
+            "joins": new("int[]", list(joins)),
+            "join_count": len(joins),
+        }
+        pidfd = new("int *", -1)
+        return self.call("prt_spawn", new("struct prt_spawn *", fields), pidfd), pidfd[0]
+
+
+def declarations(header: Path) -> str:
+    """Give what a header declares, without what cffi does not read."""
+    text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL)
+    return re.sub(r"^(#.*|_Static_assert\(.*?\);)$", "", text, flags=re.MULTILINE)
 
 
 def compile_c(output: Path, sources: Sequence[Path], *flags: str) -> Path:

@@ -22,7 +22,7 @@ def order(csrc: Csrc, *words: str | Path, name: str = "new", end: bytes = b"\0")
 
 def create(csrc: Csrc, *words: str | Path, max_fds: int = 4, max_texts: int = 64, end: bytes = b"\0") -> list[int]:
     fds, texts = csrc.ffi.new("int[]", max(max_fds, 1)), csrc.ffi.new("char[]", max_texts)
-    result = csrc.ffi.new("struct prt_cgroup_result *", (fds, max_fds, 0, texts, max_texts, 0))
+    result: Any = csrc.ffi.new("struct prt_cgroup_result *", (fds, max_fds, 0, texts, max_texts, 0))
     made, kept = order(csrc, *words, end=end)
     csrc.call("prt_cgroup_create", made, result)
     assert kept

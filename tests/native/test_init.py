@@ -173,4 +173,3 @@ def test_an_operation_before_its_time_fails(hosted: int, kind: Kind) -> None:
     writer.add(kind, path="/x/y", data=b"x\0")
 
     assert refused(hosted, writer.finish()).step == 1
-

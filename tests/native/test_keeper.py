@@ -24,7 +24,7 @@ from pyrt.runtime.keeper import ADD, DROP, ORDER, SLOTS, Keeper
 from pyrt.runtime.program import Program, open_program
 from pyrt.runtime.wait import wait_readable
 
-PREFIX = b"pyrttest-"
+PREFIX, TOP = b"pyrttest-", b"pyrt-keeper"
 pytestmark = pytest.mark.needs("root")
 
 
@@ -36,7 +36,7 @@ class Kept:
         own, program = os.pidfd_open(os.getpid()), open_program()
         with theirs:
             fds = [theirs.fileno(), own if host is None else host, *directories]
-            self.pid, self.pidfd = spawn(program, [b"pyrt-init", b"keeper", PREFIX], fds)
+            self.pid, self.pidfd = spawn(program, [b"pyrt-init", b"keeper", PREFIX, TOP], fds)
         os.close(own)
         os.close(program)
 
@@ -165,19 +165,24 @@ def test_no_messages_confuse_it(messages: list[tuple[bytes, int]]) -> None:
 
 @pytest.mark.needs("cgroup_v1")
 def test_cgroups_with_the_prefix_are_removed_however_deep() -> None:
-    top = Path("/sys/fs/cgroup/pids/pyrt-keeper-test")
-    for name in ("pyrttest-1/.hidden/a/b/c/d/e", "pyrttest-2", "other"):
-        (top / name).mkdir(parents=True)
-    directory = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    base = Path("/sys/fs/cgroup/pids/pyrt-test-of-keeper")
+    mine = ["pyrt-keeper/pyrttest-1/.hidden/a/b/c/d/e", "pyrt-keeper-devices/armed/pyrttest-2"]
+    others = ["pyrt-keeper/other", "pyrt-keeper-devices/pyrt", "else/pyrttest-1", "pyrttest-1"]
+    for name in (*mine, *others):
+        (base / name).mkdir(parents=True)
+    directory = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
     try:
         keeper = Kept(directory)
+        (base / "pyrt-keeper-late/pyrttest-3").mkdir(parents=True)
         keeper.socket.close()
         assert keeper.wait() == 0
 
-        assert [entry.name for entry in top.iterdir() if entry.is_dir()] == ["other"]
+        left = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_dir()}
+        parents = {"pyrt-keeper", "pyrt-keeper-devices", "pyrt-keeper-devices/armed", "pyrt-keeper-late", "else"}
+        assert left == {*others, *parents}
     finally:
         os.close(directory)
-        for path, _, _ in os.walk(top, topdown=False):
+        for path, _, _ in os.walk(base, topdown=False):
             os.rmdir(path)
 
 
@@ -186,7 +191,7 @@ def test_an_engine_asks_for_no_more_than_can_be_held(
 ) -> None:
     monkeypatch.setattr(keeper_module, "capacity", lambda: 1)
     program = Program(tmp_path)
-    keeper = Keeper(program, "pyrttest-", list)
+    keeper = Keeper(program, "pyrttest-", "pyrttest", [])
     try:
         slot = keeper.add(sleepers[0][1])
         with pytest.raises(Unavailable, match="RLIMIT_NOFILE"):

@@ -42,7 +42,9 @@ def test_flags_and_no_options_are_options(csrc: Csrc) -> None:
 
 
 def test_an_unknown_type_is_named(csrc: Csrc) -> None:
-    assert refused(csrc, "prt_mount_new", b"nosuchfs", b"x", b"\0", 0) == Failure(errno.ENODEV, "fsopen", "nosuchfs", "")
+    assert refused(csrc, "prt_mount_new", b"nosuchfs", b"x", b"\0", 0) == Failure(
+        errno.ENODEV, "fsopen", "nosuchfs", ""
+    )
 
 
 def test_what_the_file_system_says_is_passed_on(csrc: Csrc) -> None:

@@ -49,6 +49,7 @@ CASES = [
     Case("up", O_PATH | NOFOLLOW, "up", NO_SYMLINKS),
     Case("up/b", O_PATH | NOFOLLOW, errno.ELOOP, NO_SYMLINKS),
     Case("absolute/file", O_PATH, "a/b/file"),
+    Case("a/rooted/file", O_PATH, "a/b/file"),
     Case("outside", O_PATH, "."),
     Case("a/deep", O_PATH, "a/b"),
     Case("dangling", O_PATH, errno.ENOENT),
@@ -74,7 +75,14 @@ def tree(root: int, tmp_path: Path) -> Path:
     (top / "a/b").mkdir(parents=True)
     (top / "a/b/file").write_text("inside")
     (top / "a/file").write_text("inside")
-    links = {"up": "a", "absolute": "/a/b", "outside": "../../..", "a/deep": "../up/b", "dangling": "/nowhere"}
+    links = {
+        "up": "a",
+        "absolute": "/a/b",
+        "outside": "../../..",
+        "a/deep": "../up/b",
+        "a/rooted": "/a/b",
+        "dangling": "/nowhere",
+    }
     links |= {"loop": "/pool", "pool": "loop", "slashed": "a/file/", "chain1": "a"}
     for name, target in (links | {f"chain{n}": f"chain{n - 1}" for n in range(2, 42)}).items():
         (top / name).symlink_to(target)
@@ -167,9 +175,7 @@ def test_a_walk_without_descriptors_left_holds_none(csrc: Csrc, tree: Path, root
     assert again == probe
 
 
-def test_directories_are_made_below_the_root(
-    csrc: Csrc, tree: Path, root: int, closing: Callable[[int], int]
-) -> None:
+def test_directories_are_made_below_the_root(csrc: Csrc, tree: Path, root: int, closing: Callable[[int], int]) -> None:
     made = closing(csrc.call("prt_path_mkdirs", root, b"/absolute/../../../new/one/", 0o755))
 
     assert identity(os.fstat(made)) == identity((tree / "new/one").stat())
@@ -209,7 +215,9 @@ def test_a_parent_is_of_an_entry(csrc: Csrc, tree: Path, root: int, path: bytes)
     assert caught.value.code == errno.EINVAL
 
 
-@pytest.mark.parametrize(("path", "parent", "name"), [(b"x", ".", b"x"), (b"up/...", "a", b"..."), (b"/a/.x", "a", b".x")])
+@pytest.mark.parametrize(
+    ("path", "parent", "name"), [(b"x", ".", b"x"), (b"up/...", "a", b"..."), (b"/a/.x", "a", b".x")]
+)
 def test_a_parent_is_opened(
     csrc: Csrc, tree: Path, root: int, path: bytes, parent: str, name: bytes, closing: Callable[[int], int]
 ) -> None:

@@ -9,6 +9,7 @@ import resource
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from tests.native.library import Csrc, Failure
 
 WALL = 0x40000000
-CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x04000000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWPID = 0x00020000, 0x04000000, 0x20000000
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 NULL = os.devnull
 libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +36,7 @@ class Ran:
 
 def run(
     csrc: Csrc,
-    witness: int,
+    witness: int | Path,
     *arguments: bytes,
     more: Sequence[int] = (),
     namespaces: int = 0,
@@ -59,8 +60,11 @@ def run(
 
 def children() -> set[int]:
     """Give the children of all threads, zombies too."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def test_a_child_has_its_arguments_and_its_descriptors_alone(csrc: Csrc, witness: int) -> None:
@@ -120,6 +124,23 @@ def test_the_mask_comes_back(csrc: Csrc, witness: int) -> None:
 @pytest.mark.needs("root")
 def test_namespaces_are_new(csrc: Csrc, witness: int) -> None:
     assert run(csrc, witness, namespaces=CLONE_NEWPID | CLONE_NEWUTS)["pid"] == ["1"]
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("namespaces", [0, CLONE_NEWNS | CLONE_NEWPID])
+def test_a_program_may_be_a_path(csrc: Csrc, witness_path: Path, namespaces: int) -> None:
+    assert run(csrc, witness_path, b"3", namespaces=namespaces).status == 3
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("namespaces", [0, CLONE_NEWNS])
+def test_a_path_that_leads_nowhere_is_told(csrc: Csrc, namespaces: int) -> None:
+    before = children()
+    with pytest.raises(Failure) as caught:
+        csrc.spawn(Path("/none"), [b"w"], [0, 1, 2], namespaces)
+
+    assert caught.value.code == errno.ENOENT
+    assert children() == before
 
 
 FAILURES = {

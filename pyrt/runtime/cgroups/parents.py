@@ -56,7 +56,7 @@ def prepare(
             _arm(path, hierarchy.version, rules)
         path = f"{path}/{part}"
         with suppress(FileExistsError):
-            os.mkdir(path)
+            _make(path)
         if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
             _fill_cpuset(path)
     if hierarchy.version == 2:

@@ -20,18 +20,21 @@ def options(*words: str) -> dict[str, Any]:
 
 
 # Of what `docker run --help` lists; each is either read or refused with a reason.
-DOCKER = """--add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop
-    --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus
-    --cpuset-cpus --cpuset-mems -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops
-    --device-write-bps --device-write-iops --disable-content-trust --dns --dns-option --dns-search --domainname
-    --entrypoint -e --env --env-file --expose --gpus --group-add --health-cmd --health-interval --health-retries
-    --health-start-interval --health-start-period --health-timeout --help -h --hostname --init -i --interactive --ip
-    --ip6 --ipc --isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver --log-opt
-    --mac-address -m --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network
-    --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged -p
-    --publish -P --publish-all --pull -q --quiet --read-only --restart --rm --runtime --security-opt --shm-size
-    --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs -t --tty --ulimit -u --user --userns --uts
-    -v --volume --volume-driver --volumes-from -w --workdir""".split()
+DOCKER = """
+    --add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent
+    --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus
+    --cpuset-cpus --cpuset-mems -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps
+    --device-read-iops --device-write-bps --device-write-iops --disable-content-trust --dns --dns-option
+    --dns-search --domainname --entrypoint -e --env --env-file --expose --gpus --group-add --health-cmd
+    --health-interval --health-retries --health-start-interval --health-start-period --health-timeout --help -h
+    --hostname --init -i --interactive --ip --ip6 --ipc --isolation --kernel-memory -l --label --label-file --link
+    --link-local-ip --log-driver --log-opt --mac-address -m --memory --memory-reservation --memory-swap
+    --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable
+    --oom-score-adj --pid --pids-limit --platform --privileged -p --publish -P --publish-all --pull -q --quiet
+    --read-only --restart --rm --runtime --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout
+    --storage-opt --sysctl --tmpfs -t --tty --ulimit -u --user --userns --uts -v --volume --volume-driver
+    --volumes-from -w --workdir
+""".split()
 NOT_DOCKERS = {"console_size", "masked_paths", "nano_cpus", "readonly_paths"}
 
 
@@ -196,16 +199,3 @@ def test_a_message_in_which_the_option_is_a_word_names_the_flag_too() -> None:
 )
 def test_other_messages_stay_as_they_are(message: str) -> None:
     assert in_flags(message) == message
-
-
-def test_the_size_of_a_terminal_is_known_at_the_start() -> None:
-    assert draft({"tty": True, "console_size": (30, 100)}).spec.process.console_size == (30, 100)
-    assert draft({"tty": True, "console_size": None}).spec.process.console_size is None
-
-
-@pytest.mark.parametrize("size", [(1,), (1, 2, 3), (1, 65536), (-1, 1), "24x80", (24.0, 80)])
-def test_a_size_that_is_none_is_refused(size: object) -> None:
-    with pytest.raises(InvalidOption) as caught:
-        draft({"tty": True, "console_size": size})
-
-    assert caught.value.argument == "console_size"
