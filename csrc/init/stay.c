@@ -25,11 +25,11 @@ static void become_foreground(int terminal)
 	signal_mask(SIG_SETMASK, 0);
 }
 
-static void reap(long child)
+static void reap(long child, int options)
 {
 	for (;;) {
 		int status;
-		long pid = PRT_SYS(SYS_wait4, -1, &status, WNOHANG, NULL, 0, 0);
+		long pid = PRT_SYS(SYS_wait4, -1, &status, options, NULL, 0, 0);
 		if (pid == child)
 			sys_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 		if (pid <= 0)
@@ -45,9 +45,11 @@ static _Noreturn void stay(long child)
 	for (;;) {
 		long signal = PRT_SYS(SYS_rt_sigtimedwait, &all, NULL, NULL, KERNEL_SIGSET, 0, 0);
 		if (signal == SIGCHLD)
-			reap(child);
+			reap(child, WNOHANG);
 		else if (signal > 0)
 			(void)PRT_SYS(SYS_kill, child, signal, 0, 0, 0, 0);
+		else if (signal != -EINTR) /* a filter forbids it: without signals, then */
+			reap(child, 0);
 	}
 }
 

@@ -5,6 +5,7 @@ from posix.types cimport pid_t
 from pyrt._native.error cimport prt_error, raise_error
 
 import os
+import threading
 
 
 cdef extern from "prt_userns.h" nogil:
@@ -96,6 +97,10 @@ cdef class UserNamespace:
         prt_userns_close(&self._c)
 
 
+# What a probe does to the process's dumpable flag it puts right again; two at once would take each other's for the first.
+one_probe = threading.Lock()
+
+
 def probe_overlay(lower, int userns=-1):
     """Mount an overlay of the directory `lower` where nobody sees it. Raises SyscallError where that does not work.
 
@@ -107,7 +112,8 @@ def probe_overlay(lower, int userns=-1):
     cdef int rc
     if lower is not None:
         text = name
-    with nogil:
-        rc = prt_probe_overlay(text, userns, &err)
+    with one_probe:
+        with nogil:
+            rc = prt_probe_overlay(text, userns, &err)
     if rc < 0:
         raise_error(&err)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from contextlib import suppress
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pyrt._native.error import raise_packed
 from pyrt.errors import Unavailable
 
-__all__ = ["Started", "await_start"]
+__all__ = ["Controls", "Started", "await_start"]
 
 REPORT = struct.Struct("=3Q")
 ERROR_BYTES = 512
@@ -30,6 +32,41 @@ class Started:
     rooted_ns: int
     ready_ns: int
     terminal: int | None
+
+
+class Controls:
+    """Makes control sockets. A child that the host program forks meanwhile closes its copies of those in use.
+
+    It would else keep the end of file from the host program for as long as it lives, and "go" from a container's end.
+    """
+
+    def __init__(self) -> None:
+        self._open: set[socket.socket] = set()
+        own = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: close_copies(own()))
+
+    @contextmanager
+    def pair(self) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """Give the host program's end and the container's, both closed at the end of the block."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._open |= {ours, theirs}
+        try:
+            with ours, theirs:
+                yield ours, theirs
+        finally:
+            self._open -= {ours, theirs}
+
+    def close(self) -> None:
+        """Close all that is open."""
+        for each in self._open:
+            each.close()
+        self._open.clear()
+
+
+def close_copies(controls: Controls | None) -> None:
+    """Close what a forked child has inherited of an engine's sockets."""
+    if controls is not None:
+        controls.close()
 
 
 def await_start(control: socket.socket) -> Started:

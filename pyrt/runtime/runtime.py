@@ -25,7 +25,7 @@ from pyrt.errors import CommandError, ResourceBusy, SyscallError
 from pyrt.oci.spec import Mount, Spec
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
-from pyrt.runtime.control import Started, await_start
+from pyrt.runtime.control import Controls, Started, await_start
 from pyrt.runtime.keeper import Keeper
 from pyrt.runtime.namespaces import clone_flags
 from pyrt.runtime.plan import Planner
@@ -58,6 +58,7 @@ class Runtime:
         self._keeper = Keeper(self._program, self._prefix, self.layout.top, bases)
         self._lock = threading.Lock()
         self._serial = 0
+        self._controls = Controls()
 
     def user_namespace(self) -> int:
         """Give the descriptor of the user namespace that containers of this engine share, made at the first call."""
@@ -118,8 +119,7 @@ class Runtime:
         self, bundle: Bundle, profile: bytes | None, stdio: Stdio, cgroup: Cgroup, undo: ExitStack
     ) -> tuple[int, int, int, Started]:
         """Spawn, entrust to the keeper, let go, and wait for the exec; what is made is added to `undo`."""
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with control:
+        with self._controls.pair() as (control, theirs):
             with theirs:
                 pid, pidfd = self._spawn(bundle, profile, stdio, cgroup, theirs)
             undo.callback(kill_and_reap, pidfd)

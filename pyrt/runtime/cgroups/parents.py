@@ -119,7 +119,13 @@ def _arm(directory: str, version: int, rules: Sequence[DeviceRule]) -> None:
                 write(file, line, dir_fd=descriptor)
         else:
             attach(descriptor, rules)
-        os.mkdir(ARMED, dir_fd=descriptor)
+        _make(ARMED, descriptor)
+
+
+def _make(path: str, at: int | None = None) -> None:
+    """Make a directory through which a user namespace may pass to mount its cgroup, whatever the caller's umask."""
+    os.mkdir(path, dir_fd=at)
+    os.chmod(path, 0o755, dir_fd=at)
 
 
 def _has(directory: int, name: str) -> bool:
