@@ -35,11 +35,11 @@ $(PY):
 
 $(VENV)/installed: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet 'setuptools>=77' 'cython>=3.1' 'cffi>=1.16'
-	$(PY) -m pip install --quiet --no-build-isolation --editable .
+	$(PY) -m pip install --quiet --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(VENV)/equipped: $(VENV)/installed
-	$(PY) -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	$(PY) -m pip install --quiet --no-build-isolation --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
 build: $(VENV)/installed ## compile in place what has changed

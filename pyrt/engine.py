@@ -10,14 +10,12 @@ import codecs
 import functools
 import inspect
 import os
-import secrets
 import subprocess
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from pyrt.container import (
     Draft,
@@ -36,9 +34,12 @@ from pyrt.image import HostView, ImageView, open_image
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
 from pyrt.runtime.process import Process
-from pyrt.runtime.runtime import Runtime
+from pyrt.runtime.runtime import Runtime, make_directory
 from pyrt.runtime.stdio import Stream, TextMode
 from pyrt.snapshot import Copying, Overlay, OverlayProbe, Snapshotter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Engine", "default_root", "run"]
 
@@ -57,17 +58,24 @@ class Engine:
 
     def __init__(self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None) -> None:
         self._closed = True
-        self.root = open_root(default_root() if root is None else Path(root).absolute())
-        self._runtime = Runtime(self.root, cgroup_parent=cgroup_parent)
+        self._root = open_root(default_root() if root is None else os.path.abspath(root))
+        self._runtime = Runtime(self._root, cgroup_parent=cgroup_parent)
         self._facts = HostFacts.read(self._runtime.mappings.uids, self._runtime.mappings.gids)
         self._overlays = {in_userns: Overlay(user_namespace=in_userns) for in_userns in (False, True)}
-        self._copying = Copying(str(self.root / "copies"))
+        self._copying = Copying(f"{self._root}/copies")
         self._probe = OverlayProbe()
         self._host_views: dict[str, ImageView] = {}
         self._running: set[Process] = set()
         self._owner = os.getpid()
         self._closed = False
         self._clear_copies()
+
+    @property
+    def root(self) -> Path:
+        """The directory of this engine."""
+        from pathlib import Path
+
+        return Path(self._root)
 
     def run(
         self,
@@ -145,7 +153,7 @@ class Engine:
         if self._closed or self._owner != os.getpid():
             raise PyrtError("this engine is closed, or belongs to the process that forked this one: make another")
         mode = text_mode(text, encoding, errors)
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         view = self._open(image)
         draft = self._draft(view, args, options, container_id)
         key = f"{self._runtime.owner}-{container_id}"
@@ -233,7 +241,7 @@ class Engine:
     def _clear_copies(self) -> None:
         """Remove what processes that were killed have left."""
         with suppress(FileNotFoundError):
-            for key in os.listdir(self.root / "copies"):
+            for key in os.listdir(f"{self._root}/copies"):
                 if is_orphan(key):
                     self._copying.remove(key)
 
@@ -245,7 +253,7 @@ class Engine:
 
     def __del__(self) -> None:
         if not self._closed and self._owner == os.getpid():
-            warnings.warn(f"the engine on {self.root} was not closed", ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(f"the engine on {self._root} was not closed", ResourceWarning, source=self, stacklevel=2)
             self.close()
 
 
@@ -265,21 +273,21 @@ def make_sources(paths: Sequence[str]) -> None:
             raise InvalidOption(f"the source {path} cannot be made: {error.strerror}", argument="mounts") from error
 
 
-def default_root() -> Path:
+def default_root() -> str:
     """Give the directory of an engine that was told none (see Engine)."""
     chosen = os.environ.get("PYRT_ROOT")
     if chosen:
-        return Path(chosen).absolute()
+        return os.path.abspath(chosen)
     if os.geteuid() == 0:
-        return Path("/var/lib/pyrt")
+        return "/var/lib/pyrt"
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return Path(data) / "pyrt"
+    return os.path.join(data, "pyrt")
 
 
-def open_root(root: Path) -> Path:
+def open_root(root: str) -> str:
     """Make the directory of an engine. Others may pass through it, as the ids of a user namespace have to."""
     try:
-        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_directory(root, 0o711)
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(13, "not writable")
     except OSError as error:

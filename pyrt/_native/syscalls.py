@@ -26,7 +26,7 @@ def landlock_abi_version() -> int:
 
 
 def refusal(number: int, *arguments: int) -> int:
-    """Make a call with arguments that it has to refuse, and give its errno: ENOSYS where the kernel has no such call."""
+    """Make a call with arguments that it has to refuse, and give its errno: ENOSYS where the kernel lacks the call."""
     ffi, lib = _syscalls.ffi, _syscalls.lib
     failed: int = lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments))
     return ffi.errno if failed == -1 else 0

@@ -28,7 +28,7 @@ def command(root: str | None, as_json: bool) -> int:
 
     The exit code is 0 where containers can run, and 1 where they cannot.
     """
-    checks = examine(default_root() if root is None else Path(root))
+    checks = examine(Path(default_root() if root is None else root))
     if as_json:
         click.echo(in_json(checks))
     elif sys.stdout.isatty():

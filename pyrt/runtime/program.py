@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 from contextlib import suppress
-from pathlib import Path
 
 from pyrt.errors import Unsupported
 
 __all__ = ["PROGRAM", "SEALS", "Program", "open_program", "write_all"]
 
-PROGRAM = Path(__file__).resolve().parent.parent / "_native" / "pyrt-init"
+PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "_native", "pyrt-init")
 MFD_EXEC = 0x10  # Linux 6.3
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -25,9 +23,9 @@ SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SE
 class Program:
     """Owns what spawn executes: `source` is a descriptor, or a path below `directory` where there is none to be had."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str) -> None:
         try:
-            self.source: int | Path = open_program()
+            self.source: int | str = open_program()
         except Unsupported:
             self.source = copy(directory)
 
@@ -42,7 +40,7 @@ def open_program() -> int:
     """Give a descriptor of the program in a sealed memory file. Raises Unsupported where that may not be executed."""
     fd = create()
     try:
-        write_all(fd, PROGRAM.read_bytes())
+        write_all(fd, read_program())
         os.fchmod(fd, 0o555)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
@@ -65,23 +63,33 @@ def create() -> int:
         raise
 
 
-def copy(directory: Path) -> Path:
+def read_program() -> bytes:
+    """Give the bytes of the program that lies in the package."""
+    with open(PROGRAM, "rb") as file:
+        return file.read()
+
+
+def copy(directory: str) -> str:
     """Give a private copy, named by its content; one that is there is that of an earlier engine."""
-    content = PROGRAM.read_bytes()
-    target = directory / f"pyrt-init-{hashlib.sha256(content).hexdigest()[:16]}"
-    if not target.exists():
-        directory.mkdir(mode=0o711, exist_ok=True)
-        draft = directory / f".{target.name}.{os.getpid()}"
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555)
-        try:
-            write_all(fd, content)
-            os.replace(draft, target)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                draft.unlink()
-            raise
-        finally:
-            os.close(fd)
+    import hashlib
+
+    content = read_program()
+    name = f"pyrt-init-{hashlib.sha256(content).hexdigest()[:16]}"
+    target, draft = f"{directory}/{name}", f"{directory}/.{name}.{os.getpid()}"
+    if os.path.exists(target):
+        return target
+    os.makedirs(directory, mode=0o711, exist_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o555)
+    try:
+        write_all(fd, content)
+        os.fchmod(fd, 0o555)
+        os.replace(draft, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(draft)
+        raise
+    finally:
+        os.close(fd)
     return target
 
 

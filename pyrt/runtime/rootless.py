@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import threading
 import warnings
@@ -16,7 +15,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from pyrt._native.userns import UserNamespace, probe_overlay
 from pyrt.errors import InvalidOption, SyscallError, Unsupported
@@ -105,6 +103,7 @@ def mappings(
 def own_mappings(asked: tuple[tuple[IdMapping, ...], tuple[IdMapping, ...]] | None = None) -> IdMappings:
     """Decide the maps for who runs this process: reads /etc/subuid and /etc/subgid and looks for newuidmap(1)."""
     import pwd
+    import shutil
 
     uid, gid = os.geteuid(), os.getegid()
     names = [str(uid)]
@@ -220,10 +219,10 @@ def _use(made: UserNamespace) -> None:
         raise Unsupported("user namespaces", _reason(e)) from e
 
 
-def _reason(failure: SyscallError, sysctls: Path = Path("/proc/sys")) -> str:
+def _reason(failure: SyscallError, sysctls: str = "/proc/sys") -> str:
     """Say which switch of the host refuses user namespaces, and how it is set."""
     for name, bad, mend in _SWITCHES:
-        if _text(sysctls / name).strip() == bad:
+        if _text(f"{sysctls}/{name}").strip() == bad:
             return f"{failure}: {name.replace('/', '.')} is {bad}; as root: {mend}"
     if failure.errno == errno.ENOSPC:
         return f"{failure}: user.max_user_namespaces are in use; as root: sysctl user.max_user_namespaces=16384"
@@ -299,8 +298,9 @@ def _field(path: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:")), "")
 
 
-def _text(path: str | Path) -> str:
+def _text(path: str) -> str:
     try:
-        return Path(path).read_text(errors="surrogateescape")
+        with open(path, errors="surrogateescape") as file:
+            return file.read()
     except OSError:
         return ""

@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
@@ -33,6 +32,7 @@ from pyrt.runtime.process import Process, Timings
 from pyrt.runtime.program import SEALS, Program, write_all
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.runtime.seccomp import Filters
+from pyrt.runtime.seccomp import Program as Filter
 from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
 
@@ -42,16 +42,15 @@ __all__ = ["Runtime"]
 class Runtime:
     """What the containers of one engine share; `root` is the engine's directory. Thread-safe."""
 
-    def __init__(self, root: Path, *, cgroup_parent: str | None = None) -> None:
-        stage = root / "stage"
-        stage.mkdir(mode=0o755, exist_ok=True)
-        self._planner = Planner(str(stage))
-        self._filters = Filters(root / "cache" / "seccomp")
+    def __init__(self, root: str, *, cgroup_parent: str | None = None) -> None:
+        make_directory(f"{root}/stage", 0o755)
+        self._planner = Planner(f"{root}/stage")
+        self._filters = Filters(f"{root}/cache/seccomp")
         self.layout = Layout.detect(cgroup_parent=cgroup_parent)
         clear_leftovers(self.layout)
         self.mappings = own_mappings()
         self._user_namespaces = UserNamespaces()
-        self._program = Program(root / "bin")
+        self._program = Program(f"{root}/bin")
         self.owner = owner_name()
         self._prefix = f"{self.owner}-{os.urandom(4).hex()}."  # no other engine of this process has the same
         bases = [hierarchy.base for hierarchy in self.layout.hierarchies if hierarchy.base is not None]
@@ -90,13 +89,14 @@ class Runtime:
         executed, and whatever the rooms below say.
         """
         begun_ns, is_terminal = time.monotonic_ns(), bundle.spec.process.terminal
+        filter = self._filters.program(profile, bundle.spec.process.capabilities.bounding)
         with ExitStack() as undo:
             stdio = Stdio.open_terminal(stdin, stdout, stderr) if is_terminal else Stdio.open(stdin, stdout, stderr)
             undo.callback(stdio.close)
             cgroup = self._make_cgroup(bundle.spec)
             undo.callback(cgroup.remove)
             spawning_ns = time.monotonic_ns()
-            pid, pidfd, slot, started = self._bring_up(bundle, profile, stdio, cgroup, undo)
+            pid, pidfd, slot, started = self._bring_up(bundle, filter, stdio, cgroup, undo)
             streams = (
                 stdio.wrap(text, bufsize) if started.terminal is None else terminal_streams(started.terminal, text)
             )
@@ -116,12 +116,12 @@ class Runtime:
         )
 
     def _bring_up(
-        self, bundle: Bundle, profile: bytes | None, stdio: Stdio, cgroup: Cgroup, undo: ExitStack
+        self, bundle: Bundle, filter: Filter | None, stdio: Stdio, cgroup: Cgroup, undo: ExitStack
     ) -> tuple[int, int, int, Started]:
         """Spawn, entrust to the keeper, let go, and wait for the exec; what is made is added to `undo`."""
         with self._controls.pair() as (control, theirs):
             with theirs:
-                pid, pidfd = self._spawn(bundle, profile, stdio, cgroup, theirs)
+                pid, pidfd = self._spawn(bundle, filter, stdio, cgroup, theirs)
             undo.callback(kill_and_reap, pidfd)
             stdio.close_child()
             cgroup.close_join()
@@ -145,15 +145,14 @@ class Runtime:
         return self.layout.create(self.next_name(), spec.linux.resources, parent=parent or None)
 
     def _spawn(
-        self, bundle: Bundle, profile: bytes | None, stdio: Stdio, cgroup: Cgroup, control: socket.socket
+        self, bundle: Bundle, filter: Filter | None, stdio: Stdio, cgroup: Cgroup, control: socket.socket
     ) -> tuple[int, int]:
         spec = bundle.spec
         in_userns = any(namespace.type == "user" for namespace in spec.linux.namespaces)
-        program = self._filters.program(profile, spec.process.capabilities.bounding)
         packed = self._planner.compile(
             bundle,
-            filter=program.code if program else b"",
-            filter_flags=program.flags if program else 0,
+            filter=filter.code if filter else b"",
+            filter_flags=filter.flags if filter else 0,
             cgroup_mounts=cgroup_mounts(cgroup),
             in_user_namespace=in_userns,
         )
@@ -175,6 +174,13 @@ class Runtime:
         self._keeper.drop(slot)
         cgroup.remove()
         on_end(process)
+
+
+def make_directory(path: str, mode: int) -> None:
+    """Make a directory, with all above it, that has this mode whatever the umask; one that is there stays as it is."""
+    if not os.path.isdir(path):
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, mode)
 
 
 def clear_leftovers(layout: Layout) -> None:

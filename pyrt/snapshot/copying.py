@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +65,8 @@ def remove_tree(path: str) -> None:
                 if not stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                     os.chmod(name, 0o700, dir_fd=fd)
     try:
+        import shutil  # a millisecond that most programs can do without
+
         shutil.rmtree(path)
     except FileNotFoundError:
         return

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pyrt.errors import InvalidOption, Unsupported
@@ -59,9 +58,9 @@ class Layout:
         The texts are read from /proc/self where not given. Raises Unsupported where the parent is not writable.
         """
         if mountinfo is None:
-            mountinfo = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+            mountinfo = read("/proc/self/mountinfo")
         if membership is None:
-            membership = Path("/proc/self/cgroup").read_text(errors="surrogateescape")
+            membership = read("/proc/self/cgroup")
         parent = None if cgroup_parent is None else relative(cgroup_parent)
         placed = tuple(_place(hierarchy, parent) for hierarchy in parse(mountinfo, membership))
         versions = {hierarchy.version for hierarchy in placed}

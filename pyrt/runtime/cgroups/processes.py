@@ -7,9 +7,9 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from pyrt.errors import ResourceBusy
+from pyrt.runtime.cgroups.files import read
 
 __all__ = ["kill_all", "read_pids"]
 
@@ -20,8 +20,7 @@ def read_pids(directory: str) -> list[int]:
     """Give the processes of a directory and of all below it; 0 stands for one of another pid namespace."""
     found: list[int] = []
     for path, _, _ in os.walk(directory):
-        with suppress(OSError):  # a nested one that has just been removed
-            found += map(int, Path(path, "cgroup.procs").read_text().split())
+        found += map(int, read(f"{path}/cgroup.procs").split())  # nothing of one that has just been removed
     return sorted(set(found))
 
 

@@ -1,35 +1,32 @@
 """Hand out compiled filters, each compiled once.
 
 Takes a profile and the capabilities of a container, gives a Program. A program is kept in memory and, given a
-directory, in a file named by the SHA-256 of all it depends on, so that a process that starts does not compile either.
-A file that is damaged, not ours or writable by others counts as absent. A cache that cannot be written costs time, not
-correctness, and is no error.
+directory, in a file named by all it depends on (a custom profile by its SHA-256), so that a process that starts does
+not compile either. A file that is damaged, not ours or writable by others counts as absent. A cache that cannot be
+written costs time, not correctness, and is no error.
 """
 
 from __future__ import annotations
 
+import binascii
 import contextlib
-import hashlib
 import os
 import stat
 import struct
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pyrt.errors import InvalidOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pyrt.runtime.capabilities import mask
 
 __all__ = ["UNCONFINED", "Filters", "Program", "read_profile"]
 
 UNCONFINED = b"unconfined"  # the profile that is no filter
 
-_GENERATION = b"1"  # raise when the compiler, the tables or the default profile give other programs than before
-_MAGIC = b"pyrtbpf1"
-_HEADER = struct.Struct("=8sI32s")  # magic, flags, digest
+_GENERATION = 2  # raise when the compiler, the tables or the default profile give other programs than before
+_MAGIC = b"pyrtbpf2"
+_HEADER = struct.Struct("=8sII")  # magic, flags, checksum
 _MAX_PROFILE_BYTES = 1 << 20
 _MAX_PROGRAM_BYTES = 8 * 4096
 _KEPT = 64
@@ -60,10 +57,14 @@ class Filters:
     """The filters of one engine. Safe for use by several threads and, on one directory, by several processes."""
 
     def __init__(
-        self, cache_dir: Path | None = None, *, machine: str | None = None, kernel: tuple[int, int] | None = None
+        self,
+        cache_dir: str | os.PathLike[str] | None = None,
+        *,
+        machine: str | None = None,
+        kernel: tuple[int, int] | None = None,
     ) -> None:
         system = os.uname()
-        self._cache_dir = cache_dir
+        self._cache_dir = None if cache_dir is None else os.fspath(cache_dir)
         self._machine = machine or _native(system.machine)
         self._kernel = kernel or _version(system.release)
         self._programs: dict[tuple[bytes | None, frozenset[str]], Program] = {}
@@ -95,13 +96,12 @@ class Filters:
         return oci_document(profile, capabilities=capabilities, kernel=self._kernel, machine=self._machine)
 
     def _load_or_compile(self, profile: bytes | None, capabilities: frozenset[str]) -> Program:
-        key = self._key(profile, capabilities)
-        path = None if self._cache_dir is None else self._cache_dir / key.hex()
-        found = None if path is None else _load(path, key)
+        path = None if self._cache_dir is None else f"{self._cache_dir}/{self._name(profile, capabilities)}"
+        found = None if path is None else _load(path)
         if found is None:
             found = self._compile(profile, capabilities)
             if path is not None:
-                _save(path, key, found)
+                _save(path, found)
         return found
 
     def _compile(self, profile: bytes | None, capabilities: frozenset[str]) -> Program:
@@ -113,16 +113,15 @@ class Filters:
         policy = read(document)
         return Program(compile_policy(policy, self._machine), policy.flags)
 
-    def _key(self, profile: bytes | None, capabilities: frozenset[str]) -> bytes:
+    def _name(self, profile: bytes | None, capabilities: frozenset[str]) -> str:
+        """Give the name of a file by all that its program depends on."""
+        kind = "default"
+        if profile is not None:
+            import hashlib  # OpenSSL takes milliseconds to load, and the default profile needs none of it
+
+            kind = hashlib.sha256(profile).hexdigest()
         major, minor = self._kernel
-        parts = (
-            _GENERATION,
-            self._machine.encode(),
-            f"{major}.{minor}".encode(),
-            " ".join(sorted(capabilities)).encode(),
-            b"default" if profile is None else hashlib.sha256(profile).digest(),
-        )
-        return hashlib.sha256(b"\0".join(parts)).digest()
+        return f"{_GENERATION}-{self._machine}-{major}.{minor}-{mask(capabilities):x}-{kind}"
 
 
 def read_profile(option: str) -> bytes | None:
@@ -163,7 +162,7 @@ def _version(release: str) -> tuple[int, int]:
     return int(major), int(digits or 0)
 
 
-def _load(path: Path, key: bytes) -> Program | None:
+def _load(path: str) -> Program | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -178,27 +177,29 @@ def _load(path: Path, key: bytes) -> Program | None:
         os.close(fd)
     if len(content) <= _HEADER.size:
         return None
-    magic, flags, digest = _HEADER.unpack_from(content)
+    magic, flags, checksum = _HEADER.unpack_from(content)
     code = content[_HEADER.size :]
-    if magic != _MAGIC or digest != _digest(key, flags, code):
+    if magic != _MAGIC or checksum != _checksum(path, flags, code):
         return None
     return Program(code, flags)
 
 
-def _save(path: Path, key: bytes, program: Program) -> None:
-    content = _HEADER.pack(_MAGIC, program.flags, _digest(key, program.flags, program.code)) + program.code
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+def _save(path: str, program: Program) -> None:
+    content = _HEADER.pack(_MAGIC, program.flags, _checksum(path, program.flags, program.code)) + program.code
+    directory, name = os.path.split(path)
+    draft = f"{directory}/.{name}.{os.getpid()}.{threading.get_ident()}"
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
             os.replace(draft, path)
         except OSError:
-            draft.unlink(missing_ok=True)
+            os.unlink(draft)
             raise
 
 
-def _digest(key: bytes, flags: int, code: bytes) -> bytes:
-    return hashlib.sha256(key + struct.pack("=I", flags) + code).digest()
+def _checksum(path: str, flags: int, code: bytes) -> int:
+    """Find damage, and files that were renamed; whoever may write here is us, and needs no forgery."""
+    return binascii.crc32(f"{os.path.basename(path)}\0{flags}\0".encode() + code)
