@@ -51,6 +51,7 @@ def door(name: str, *c_sources: str) -> Extension:
 DOORS = [
     door("cgroup", "prt_cgroup.c", "prt_error.c"),
     door("error", "prt_error.c"),
+    door("mount", "prt_mount.c", "prt_error.c"),
     door("path", "prt_path.c", "prt_error.c"),
     door("spawn", "prt_mount.c", "prt_spawn.c", "prt_error.c"),
     door("userns", "prt_userns.c", "prt_probe.c", "prt_error.c"),

@@ -78,3 +78,14 @@ int prt_mount_attach(int fd, int target, const char *path, struct prt_error *err
 
 	return ret < 0 ? prt_fail(err, -ret, "move_mount", path, NULL) : 0;
 }
+
+int prt_mount_idmapped(const char *path, int userns, struct prt_error *err)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns};
+	cleanup_fd int fd = prt_mount_clone(AT_FDCWD, path, 0, err);
+
+	if (fd < 0)
+		return -1;
+	int ret = (int)PRT_SYS(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr, 0);
+	return ret < 0 ? prt_fail(err, -ret, "mount_setattr", path, "map the ids of a user namespace") : steal_fd(&fd);
+}

@@ -20,3 +20,7 @@ int prt_mount_set(int fd, uint64_t attributes, uint64_t propagation, int recursi
 
 /* Attach a detached mount to the place `target`; `path` is for the message. */
 int prt_mount_attach(int fd, int target, const char *path, struct prt_error *err);
+
+/* Clone the mount at `path` without what is mounted below, so that ids look from inside the user namespace `userns` as they
+ * are on disk (MOUNT_ATTR_IDMAP, mount_setattr(2)). */
+int prt_mount_idmapped(const char *path, int userns, struct prt_error *err);

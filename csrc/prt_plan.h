@@ -13,6 +13,7 @@
 /* Descriptors that pyrt-init starts with, besides 0, 1 and 2. */
 #define PRT_FD_CONTROL 3 /* SOCK_SEQPACKET: errors and reports out, "go" in; end of file when the program runs */
 #define PRT_FD_PLAN 4
+#define PRT_FD_MOUNTS 5 /* and following: detached mounts, for TAKE */
 
 #define PRT_SLOTS 256 /* for mounts that are not attached yet */
 
@@ -82,6 +83,7 @@ enum prt_op_kind {
 	PRT_CAPABILITIES, /* a: effective and permitted, b: inheritable, c: ambient */
 	PRT_STAY,         /* a: controlling terminal; the child goes on, we stay as PID 1, pass signals on and reap */
 	PRT_EXEC,
+	PRT_TAKE, /* slot a: the mount that descriptor b is */
 	PRT_OP_KINDS
 };
 

@@ -23,7 +23,7 @@ struct prt_spawn {
 	size_t join_count;
 };
 
-#define PRT_SPAWN_FDS 32
+#define PRT_SPAWN_FDS 128
 
 /* Returns the child's pid and fills *pidfd (close on exec), both the caller's, who must wait for it. */
 int prt_spawn(const struct prt_spawn *spawn, int *pidfd, struct prt_error *err);

@@ -211,6 +211,8 @@ class Engine:
     def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""
         in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
+        if in_userns and os.geteuid() == 0:
+            return self._overlays[True]  # of idmapped mounts, which no probe by path can stand for
         userns = self._runtime.user_namespace() if in_userns else None
         for lower in view.lowers(user_namespace=in_userns):
             try:
@@ -224,9 +226,6 @@ class Engine:
                 continue
             if isinstance(view, HostView):
                 raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
-            if in_userns and os.geteuid() == 0:
-                reason = f"the root has to be a copy, and its files would not be the namespace's: {refusal}"
-                raise Unsupported("userns_mode", reason)
             if draft.scratch_bytes is not None:
                 raise Unsupported(
                     "storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}"

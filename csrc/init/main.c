@@ -47,6 +47,7 @@ static const struct {
 	STEP(PRT_STAY, stay),
 	STEP(PRT_PROGRAM, program),
 	STEP(PRT_EXEC, exec),
+	STEP(PRT_TAKE, take),
 };
 
 uint64_t now_ns(void)

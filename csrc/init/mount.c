@@ -33,6 +33,14 @@ int do_open_tree(struct init *init, struct prt_error *err)
 	return fd < 0 ? -1 : 0;
 }
 
+int do_take(struct init *init, struct prt_error *err)
+{
+	const struct prt_op *op = init->op;
+
+	init->slots[op->a] = (int)op->b;
+	return check(sys_fcntl((int)op->b, F_SETFD, FD_CLOEXEC), "fcntl", "a mount of the host program", err);
+}
+
 /* The place of a mount, made where that is wanted and nothing is there. */
 static int open_target(struct init *init, struct prt_error *err)
 {

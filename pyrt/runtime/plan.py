@@ -47,14 +47,22 @@ class Planner:
         filter_flags: int = 0,
         cgroup_mounts: Sequence[Mount] = (),
         in_user_namespace: bool = False,
+        idmapped_ids: int = 0,
     ) -> bytes:
         """Give the plan for one container.
 
         `filter` is a classic BPF program (struct sock_filter[]; empty: none), `filter_flags` are
-        SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type "cgroup". Raises InvalidSpec.
+        SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type "cgroup". `idmapped_ids`
+        says that the lower directories come as idmapped mounts with this many ids. Raises InvalidSpec.
         """
         spec = bundle.spec
-        root = RootfsWriter(bundle, cgroup_mounts, stage=self._stage, in_user_namespace=in_user_namespace)
+        root = RootfsWriter(
+            bundle,
+            cgroup_mounts,
+            stage=self._stage,
+            in_user_namespace=in_user_namespace,
+            idmapped_ids=idmapped_ids,
+        )
         before, made, mounts = self._keep("mounts", root.key(), root.mounts)
         hidden = spec.linux.readonly_paths, spec.linux.masked_paths
         covers = self._keep("covers", hidden, lambda: covers_fragment(*hidden))

@@ -57,6 +57,7 @@ class Kind(IntEnum):
     CAPABILITIES = 33
     STAY = 34
     EXEC = 35
+    TAKE = 36
 
 
 class OpFlag(IntFlag):

@@ -18,9 +18,11 @@ from pyrt.runtime.bundle import Bundle, File, Rootfs
 from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, MountOptions
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 
-__all__ = ["RootfsWriter"]
+__all__ = ["RootfsWriter", "private_lowers"]
 
 MAX_OPTION_BYTES = 255
+FD_MOUNTS = 5  # PRT_FD_MOUNTS
+ALL_IDS = 2**32
 DEVICE_LINKS = {
     "fd": b"/proc/self/fd\0",
     "stdin": b"/proc/self/fd/0\0",
@@ -34,14 +36,24 @@ DEVICE_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": st
 class RootfsWriter:
     """Writes the root of one bundle as fragments of a plan; `stage` is an empty directory of the host."""
 
-    def __init__(self, bundle: Bundle, cgroup_mounts: Sequence[Mount], *, stage: str, in_user_namespace: bool) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        cgroup_mounts: Sequence[Mount],
+        *,
+        stage: str,
+        in_user_namespace: bool,
+        idmapped_ids: int,
+    ) -> None:
         self._spec = bundle.spec
         self._rootfs: Rootfs = bundle.rootfs
         self._cgroup_mounts = cgroup_mounts
         self._stage = stage
         self._in_user_namespace = in_user_namespace
+        self._idmapped_ids = idmapped_ids
         self._writer = PlanWriter()
         self._early: dict[str, int] = {}
+        self._taken = 0
 
     def key(self) -> tuple[object, ...]:
         """Give all that `mounts` depends on, so that equal keys have equal fragments."""
@@ -49,7 +61,7 @@ class RootfsWriter:
         is_file = tuple(
             [not os.path.isdir(mount.source) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"]
         )
-        options = (self._stage, self._in_user_namespace, rootfs.scratch_bytes, is_file)
+        options = (self._stage, self._in_user_namespace, self._idmapped_ids, rootfs.scratch_bytes, is_file)
         return spec.mounts, spec.linux.devices, rootfs.mounts, self._cgroup_mounts, options
 
     def mounts(self) -> tuple[bytes, bytes, bytes]:
@@ -77,6 +89,8 @@ class RootfsWriter:
                 lower = top_lower(dict(mount_options.parse(mount.options).data)["lowerdir"])
                 self._directory(f"{index}", 0o755)
                 self._directory(f"{index}/work", 0o755)
+                if self._idmapped_ids:
+                    self._directory(f"{index}/lower", 0o755)
                 self._directory_like(f"{index}/upper", lower)
                 self._files(f"{index}/upper", files, lower)
         return self._writer.finish()
@@ -149,6 +163,8 @@ class RootfsWriter:
         if is_private_overlay(mount):
             data["upperdir"] = f"{self._stage}/{index}/upper"
             data["workdir"] = f"{self._stage}/{index}/work"
+            if self._idmapped_ids:
+                data["lowerdir"] = self._take(index)
         for key, value in data.items():
             if len(os.fsencode(value)) > MAX_OPTION_BYTES:
                 reason = f"fsconfig(2) takes {MAX_OPTION_BYTES} bytes; use a shorter path than {value}"
@@ -157,6 +173,14 @@ class RootfsWriter:
         packed = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in data.items()) + b"\0"
         self._writer.add(Kind.NEW_MOUNT, type="overlay", source="overlay", data=packed, a=slot, b=options.attributes)
         return slot
+
+    def _take(self, index: int) -> str:
+        """Put the idmapped lower that came with us where the overlay can find it."""
+        slot, place = self._writer.slot(), f"{self._stage}/{index}/lower"
+        self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + self._taken)
+        self._writer.add(Kind.ATTACH, OpFlag.ON_HOST, path=place, a=slot)
+        self._taken += 1
+        return place
 
     def _directory(self, path: str, mode: int, uid: int = 0, gid: int = 0, xattr: bytes | None = None) -> None:
         self._writer.add(Kind.DIR, path=path, a=mode, b=uid << 32 | gid, data=xattr)
@@ -169,7 +193,8 @@ class RootfsWriter:
             return self._directory(path, 0o755)
         if not stat.S_ISDIR(st.st_mode):
             return self._directory(path, 0o755)
-        uid, gid = (0, 0) if self._in_user_namespace else (st.st_uid, st.st_gid)
+        known = self._idmapped_ids or (0 if self._in_user_namespace else ALL_IDS)
+        uid, gid = (number if number < known else 0 for number in (st.st_uid, st.st_gid))
         return self._directory(path, stat.S_IMODE(st.st_mode), uid, gid)
 
     def _files(self, upper: str, files: Iterable[File], lower: str | None) -> None:
@@ -264,6 +289,12 @@ class RootfsWriter:
 def kernel_device(major: int, minor: int) -> int:
     """Encode a device number as mknod(2) takes it from user space."""
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def private_lowers(rootfs: Rootfs) -> list[str]:
+    """Give the lower directory of each overlay that gets an upper of its own, in the order in which TAKE finds them."""
+    overlays = [mount for mount in rootfs.mounts if is_private_overlay(mount)]
+    return [top_lower(dict(mount_options.parse(mount.options).data)["lowerdir"]) for mount in overlays]
 
 
 def is_private_overlay(mount: Mount) -> bool:

@@ -19,10 +19,11 @@ from contextlib import ExitStack, suppress
 from types import MappingProxyType
 from typing import IO, Any
 
+from pyrt._native.mount import idmapped
 from pyrt._native.spawn import spawn
-from pyrt.errors import CommandError, ResourceBusy, SyscallError
+from pyrt.errors import CommandError, ResourceBusy, SyscallError, Unsupported
 from pyrt.oci.spec import Mount, Spec
-from pyrt.runtime.bundle import Bundle
+from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
 from pyrt.runtime.control import Controls, Started, await_start
 from pyrt.runtime.keeper import Keeper
@@ -30,6 +31,7 @@ from pyrt.runtime.namespaces import clone_flags
 from pyrt.runtime.plan import Planner
 from pyrt.runtime.process import Process, Timings
 from pyrt.runtime.program import SEALS, Program, write_all
+from pyrt.runtime.rootfs import private_lowers
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.runtime.seccomp import Filters
 from pyrt.runtime.seccomp import Program as Filter
@@ -148,27 +150,42 @@ class Runtime:
         self, bundle: Bundle, filter: Filter | None, stdio: Stdio, cgroup: Cgroup, control: socket.socket
     ) -> tuple[int, int]:
         spec = bundle.spec
-        in_userns = any(namespace.type == "user" for namespace in spec.linux.namespaces)
-        packed = self._planner.compile(
-            bundle,
-            filter=filter.code if filter else b"",
-            filter_flags=filter.flags if filter else 0,
-            cgroup_mounts=cgroup_mounts(cgroup),
-            in_user_namespace=in_userns,
-        )
-        sealed = seal(packed)
-        try:
+        userns = self.user_namespace() if any(each.type == "user" for each in spec.linux.namespaces) else -1
+        with ExitStack() as opened:
+            lowers = self._idmapped(bundle.rootfs, userns, opened) if userns >= 0 else []
+            packed = self._planner.compile(
+                bundle,
+                filter=filter.code if filter else b"",
+                filter_flags=filter.flags if filter else 0,
+                cgroup_mounts=cgroup_mounts(cgroup),
+                in_user_namespace=userns >= 0,
+                idmapped_ids=min(line.size for line in self.mappings.uids) if lowers else 0,
+            )
+            sealed = seal(packed)
+            opened.callback(os.close, sealed)
             return spawn(
                 self._program.source,
                 (b"pyrt-init",),
-                (*stdio.child, control.fileno(), sealed),
+                (*stdio.child, control.fileno(), sealed, *lowers),
                 clone_flags(spec.linux.namespaces),
-                userns=self.user_namespace() if in_userns else -1,
+                userns=userns,
                 cgroup=cgroup.into_fd,
                 joins=cgroup.join_fds,
             )
-        finally:
-            os.close(sealed)
+
+    def _idmapped(self, rootfs: Rootfs, userns: int, opened: ExitStack) -> list[int]:
+        """Give the lowers with the namespace's ids, for which root alone has the right: an ordinary user has one id."""
+        if os.geteuid() != 0:
+            return []
+        fds = []
+        for lower in private_lowers(rootfs):
+            try:
+                fds.append(idmapped(lower, userns))
+            except SyscallError as error:
+                reason = f"the file system of {lower} cannot show other ids: {error.strerror} (mount_setattr(2))"
+                raise Unsupported("userns_mode", reason) from error
+            opened.callback(os.close, fds[-1])
+        return fds
 
     def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:
         self._keeper.drop(slot)

@@ -190,7 +190,7 @@ def test_an_engine_asks_for_no_more_than_can_be_held(
     sleepers: Sleepers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(keeper_module, "capacity", lambda: 1)
-    program = Program(tmp_path)
+    program = Program(str(tmp_path))
     keeper = Keeper(program, "pyrttest-", "pyrttest", [])
     try:
         slot = keeper.add(sleepers[0][1])

@@ -171,7 +171,7 @@ def test_a_failure_is_told_and_leaves_no_zombie(csrc: Csrc, witness: int, tmp_pa
             case "join":
                 csrc.spawn(witness, [b"w"], [0, 1, 2], joins=[999])
             case _:
-                csrc.spawn(witness, [b"w"], [0] * 33)
+                csrc.spawn(witness, [b"w"], [0] * 129)
 
     assert (caught.value.code, caught.value.op) == FAILURES[kind]
     assert children() == before

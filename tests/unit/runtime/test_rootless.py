@@ -98,7 +98,7 @@ def test_a_switch_that_is_off_is_named_with_its_mend(tmp_path: Path, name: str, 
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_text(f"{value}\n")
 
-    reason = _reason(SyscallError(errno.EPERM, "clone"), tmp_path)
+    reason = _reason(SyscallError(errno.EPERM, "clone"), str(tmp_path))
 
     assert f"{name.replace('/', '.')} is {value}" in reason
     assert mend in reason
@@ -109,4 +109,4 @@ def test_a_switch_that_is_off_is_named_with_its_mend(tmp_path: Path, name: str, 
     [(errno.ENOSPC, "in use"), (errno.EUSERS, "32 deep"), (errno.EINVAL, "CONFIG_USER_NS"), (errno.EPERM, "security")],
 )
 def test_other_refusals_say_what_lacks(tmp_path: Path, code: int, said: str) -> None:
-    assert said in _reason(SyscallError(code, "clone"), tmp_path)
+    assert said in _reason(SyscallError(code, "clone"), str(tmp_path))

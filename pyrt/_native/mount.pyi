@@ -1,0 +1,3 @@
+import os
+
+def idmapped(path: str | bytes | os.PathLike[str], userns: int) -> int: ...
