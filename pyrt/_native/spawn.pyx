@@ -31,11 +31,11 @@ cdef enum:
 
 
 def spawn(program, argv, fds, uint64_t namespaces=0, *, int userns=-1, int cgroup=-1, joins=()):
-    """Execute `program` in a child: a descriptor or, from a read-only mount of it, a path; return its pid and a pidfd.
+    """Execute `program`, a descriptor or (from a read-only mount) a path, in a child; return its pid and a pidfd.
 
     `argv` are its arguments (at most 4, bytes), `fds` become its descriptors 0, 1, 2, … and it has no others.
-    `namespaces` are CLONE_NEW* flags, `userns` a user namespace to be root of, `cgroup` a cgroup2 directory to start in,
-    `joins` open `tasks` files of v1 cgroups (cgroups(7)). Raises SyscallError, and then there is no child.
+    `namespaces` are CLONE_NEW* flags, `userns` a user namespace to be root of, `cgroup` a cgroup2 directory to start
+    in, `joins` open `tasks` files of v1 cgroups (cgroups(7)). Raises SyscallError, and then there is no child.
     """
     cdef prt_spawn_args args
     cdef prt_error err

@@ -97,7 +97,7 @@ cdef class UserNamespace:
         prt_userns_close(&self._c)
 
 
-# What a probe does to the process's dumpable flag it puts right again; two at once would take each other's for the first.
+# A probe puts the process's dumpable flag right again; two at once would take each other's for the first.
 one_probe = threading.Lock()
 
 
