@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import threading
 import warnings
 from collections.abc import Iterable
@@ -26,7 +25,7 @@ AUTO_FIRST = 0x6FFF0000  # the last block of the range that systemd's users-grou
 AUTO_SIZE = 65536
 MAX_ID = 2**32 - 2  # (uid_t)-1 means "no change" to the system calls
 MAX_LINES = 340  # user_namespaces(7), since Linux 4.15
-_HELPERS = ("newuidmap", "newgidmap")
+_HELPERS = {"newuidmap": "uid_map", "newgidmap": "gid_map"}
 _REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.ENOSPC, errno.EUSERS, errno.EINVAL, errno.ENOSYS})
 _SWITCHES = (
     ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=16384"),
@@ -202,14 +201,24 @@ def _map(made: UserNamespace, wanted: IdMappings) -> None:
 
 def _run_helper(program: str, pid: int, lines: tuple[IdMapping, ...]) -> None:
     numbers = [str(number) for line in lines for number in (line.container_id, line.host_id, line.size)]
-    # Files of our own, for Popen leaves its pipes open where descriptors run out in the midst of them.
+    # Not subprocess: a child that another thread forks just then would hold its pipe for errors open, and us up.
     with open(os.devnull, "r+b", 0) as null, open(os.memfd_create(program), "w+") as stderr:
-        done = subprocess.run([program, str(pid), *numbers], stdin=null, stdout=null, stderr=stderr)
+        streams = [(os.POSIX_SPAWN_DUP2, file.fileno(), fd) for fd, file in enumerate((null, null, stderr))]
+        code = _exit_code(os.posix_spawnp(program, [program, str(pid), *numbers], os.environ, file_actions=streams))
         stderr.seek(0)
-        said = stderr.read().strip() or f"exit status {done.returncode}"
-    if done.returncode != 0:
+        said = stderr.read().strip() or f"exit status {code}"
+    is_written = code == 0 or (code is None and _text(f"/proc/{pid}/{_HELPERS[program]}"))
+    if not is_written:
         files = "/etc/subuid" if program == "newuidmap" else "/etc/subgid"
         raise InvalidOption(f"{program} refuses the maps: {said}; {files} says what it allows", argument="userns_mode")
+
+
+def _exit_code(pid: int) -> int | None:
+    """Wait for a child; None where the host program, which waits for any child, has been quicker."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return None
 
 
 def _use(made: UserNamespace) -> None:
