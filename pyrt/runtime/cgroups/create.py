@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from pyrt._native import cgroup as door
 from pyrt.errors import InvalidOption, NotFound, SyscallError, Unsupported
@@ -15,13 +15,12 @@ from pyrt.runtime.cgroups.devices import DEFAULT_DEVICE_RULES, check_rules
 from pyrt.runtime.cgroups.layout import Layout
 from pyrt.runtime.cgroups.limits import check, compile_limits
 from pyrt.runtime.cgroups.orders import Order, Place
-from pyrt.runtime.cgroups.parents import attach, parents_of
+from pyrt.runtime.cgroups.parents import GONE, attach, keep_parents, parents_of
 from pyrt.runtime.cgroups.sites import Site, make_ready, place_devices, sites_of
 
 __all__ = ["adopt", "create", "execute"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-_ATTEMPTS = 4
 
 
 def create(layout: Layout, name: str, resources: Resources, *, parent: str | None) -> Cgroup:
@@ -71,19 +70,30 @@ def adopt(layout: Layout, name: str, *, parent: str | None) -> Cgroup:
 def execute(order: Order, sites: Sequence[Site], name: str) -> tuple[list[int], list[str]]:
     """Run an order that makes directories.
 
-    Where a parent is missing (the first time, or another process has tidied up) it is prepared, and all tried again.
+    Where a parent is missing (the first time, or another process has tidied up) all of them are prepared, and kept from
+    being tidied away until the second try is over.
     """
-    for attempt in range(_ATTEMPTS if sites else 0):
-        try:
-            fds, texts = door.create(order.ops, name.encode())
-            return fds, [text.decode() for text in texts]
-        except SyscallError as e:
-            is_limit = order.steps[e.step - 1] is not None  # whose file may lack for good
-            if e.errno != errno.ENOENT or attempt == (1 if is_limit else _ATTEMPTS - 1):
-                raise order.explain(e) from e
+    if not sites:
+        return [], []
+    try:
+        return _try(order, name)
+    except SyscallError as e:
+        if e.errno not in GONE:
+            raise order.explain(e) from e
+    with ExitStack() as held:
+        for site in sites:
+            held.enter_context(keep_parents(str(site.hierarchy.base)))
         for site in sites:
             site.prepare()
-    return [], []
+        try:
+            return _try(order, name)
+        except SyscallError as e:
+            raise order.explain(e) from e
+
+
+def _try(order: Order, name: str) -> tuple[list[int], list[str]]:
+    fds, texts = door.create(order.ops, name.encode())
+    return fds, [text.decode() for text in texts]
 
 
 def _check_name(name: str) -> None:

@@ -20,7 +20,7 @@ from pyrt.runtime.cgroups.devices import device_lines, device_program, digest
 from pyrt.runtime.cgroups.files import read, write
 from pyrt.runtime.cgroups.hierarchy import Hierarchy
 
-__all__ = ["armed_parent", "attach", "hand_down", "parents_of", "prepare", "tidy"]
+__all__ = ["armed_parent", "attach", "hand_down", "keep_parents", "parents_of", "prepare", "tidy"]
 
 ARMED = "armed"
 GONE = (errno.ENOENT, errno.ENODEV)  # what a file of a cgroup says that has been removed
@@ -78,8 +78,6 @@ def hand_down(directory: str, needed: Collection[str], wanted: Collection[str] =
         try:
             write(file, f"+{controller}")
         except OSError as e:
-            if e.errno in GONE and not os.path.exists(file):
-                raise
             if controller in needed:
                 raise Unsupported(f"cgroup controller {controller}", _why_not(e.errno, directory)) from e
 
@@ -91,12 +89,22 @@ def _holds_processes(directory: str) -> bool:
 
 def tidy(hierarchy: Hierarchy, top: str) -> None:
     """Remove the parents that have no children. A create that needs them makes them again."""
-    for parent in parents_of(hierarchy, top):
-        path = f"{hierarchy.base}/{parent}"
-        with suppress(OSError):
-            os.rmdir(path)
-            if parent.endswith(f"/{ARMED}"):
-                os.rmdir(os.path.dirname(path))
+    if hierarchy.base is None:
+        return
+    with _locked(hierarchy.base):
+        for parent in parents_of(hierarchy, top):
+            path = f"{hierarchy.base}/{parent}"
+            with suppress(OSError):
+                os.rmdir(path)
+                if parent.endswith(f"/{ARMED}"):
+                    os.rmdir(os.path.dirname(path))
+
+
+@contextmanager
+def keep_parents(base: str) -> Iterator[None]:
+    """Hold off everyone's `tidy` below `base`, for as long as it takes to make a parent and the first child in it."""
+    with _locked(base, fcntl.LOCK_SH):
+        yield
 
 
 def _why_not(error: int | None, directory: str) -> str:
@@ -152,10 +160,10 @@ def attach(cgroup: int, rules: Sequence[DeviceRule]) -> None:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[int]:
+def _locked(directory: str, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
         yield descriptor
     finally:
         os.close(descriptor)

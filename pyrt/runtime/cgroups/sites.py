@@ -20,13 +20,12 @@ from pyrt.runtime.cgroups.devices import DEFAULT_DEVICE_RULES, device_lines
 from pyrt.runtime.cgroups.files import read
 from pyrt.runtime.cgroups.hierarchy import Hierarchy
 from pyrt.runtime.cgroups.limits import Limit
-from pyrt.runtime.cgroups.parents import GONE, prepare
+from pyrt.runtime.cgroups.parents import keep_parents, prepare
 
 __all__ = ["Host", "Site", "make_ready", "place_devices", "sites_of"]
 
 _ALWAYS_V1 = ("memory", "cpuacct")
 _ALWAYS_V2 = frozenset({"memory", "pids"})
-_ATTEMPTS = 8
 
 
 class Host(Protocol):
@@ -66,14 +65,12 @@ class Site:
         return {*_ALWAYS_V2} & self.hierarchy.controllers
 
     def prepare(self) -> None:
-        """Make the parent ready, again where another process has tidied it away meanwhile. Raises Unsupported."""
-        for attempt in range(_ATTEMPTS):
-            try:
+        """Make the parent ready. Raises Unsupported and SyscallError."""
+        try:
+            with keep_parents(str(self.hierarchy.base)):
                 prepare(self.hierarchy, self.parent, self.needed, self.wanted, self.rules)
-                return
-            except OSError as e:
-                if e.errno not in GONE or attempt == _ATTEMPTS - 1:
-                    raise SyscallError(e.errno or 0, "prepare", e.filename or self.directory) from e
+        except OSError as e:
+            raise SyscallError(e.errno or 0, "prepare", e.filename or self.directory) from e
 
 
 def sites_of(host: Host, limits: Sequence[Limit], parent: str) -> list[Site]:
