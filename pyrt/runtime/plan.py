@@ -159,7 +159,7 @@ def add_limits(writer: PlanWriter, process: Process) -> None:
 
 
 def add_identity(writer: PlanWriter, process: Process) -> None:
-    """Write who the program is. The directory comes after, for it is the user who must be allowed to enter it."""
+    """Write who the program is, then its directory: entered with the user's ids, but with capabilities still held."""
     user = process.user
     writer.add(Kind.BOUNDING, a=capabilities.mask(process.capabilities.bounding))
     groups = struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids)
