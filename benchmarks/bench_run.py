@@ -36,12 +36,12 @@ def run(options: Options) -> list[Row]:
         except Missing as reason:
             return [missing("container start", reason)]
         timers = {
-            name: stack.enter_context(Timer(bytecode=made.top / "bytecode")) for name in ("host", "pyrt", "pyrt, large")
+            name: stack.enter_context(Timer(bytecode=made.top / "bytecode")) for name in ("host", "pyrt", "pyrt, large", "pyrt, fresh")
         }
         rows = _latency(made, timers, options, stack)
         rows += _throughput(made, timers["pyrt"], options)
         rows += _imports(timers["host"], options)
-        rows += _memory(made, timers["pyrt"])
+        rows += _memory(made, timers["pyrt, fresh"])
     return rows + _targets({row["name"]: row["value"] for row in rows if row["value"] is not None})
 
 
@@ -122,7 +122,7 @@ def _memory(made: Fixtures, timer: Timer) -> list[Row]:
         grown = timer.ask("pyrt_idle", image=image, options=peers.pyrt_options(), count=_IDLE)
     except Missing as reason:
         return [missing(name, reason)]
-    return [row(name, [grown], "KiB", note=f"PSS of the host program, {_IDLE} containers")]
+    return [row(name, [grown], "KiB", note=f"private memory of the host program, {_IDLE} containers")]
 
 
 def _targets(value: dict[str, float]) -> list[Row]:

@@ -59,7 +59,7 @@ def chart(results: Results) -> str:
     groups: dict[tuple[str, str], list[Row]] = {}
     for name, rows in results.items():
         for row in rows:
-            if "target" not in row and row.get("value"):
+            if "target" not in row and (row.get("value") or 0) > 0:  # the axis is logarithmic
                 groups.setdefault((name, row["unit"]), []).append(row)
     body: list[str] = []
     top = 10

@@ -137,7 +137,7 @@ class FarEnd:
         return {"us": [part[0] for part in parts], "wall_us": wall}
 
     def pyrt_idle(self, image: str, options: dict[str, Any], count: int) -> float:
-        """Give the KiB by which this process grows (PSS) for each of `count` containers that sleep."""
+        """Give the KiB by which this process grows (private memory) for each of `count` containers that sleep."""
         import pyrt
 
         with pyrt.Engine() as engine, ExitStack() as stack:
@@ -147,10 +147,10 @@ class FarEnd:
                 stack.callback(process.kill)
 
             start()  # pays what is paid once and not for each container
-            before = _pss_kib()
+            before = _private_kib()
             for _ in range(count):
                 start()
-            return (_pss_kib() - before) / count
+            return (_private_kib() - before) / count
 
     def daemon(self, argv: list[str], log: str) -> int:
         """Start a program that stays until this process ends, and give its pid; its output goes to the file `log`."""
@@ -191,9 +191,9 @@ def _timed(once: Callable[[], object], runs: int) -> list[float]:
     return times
 
 
-def _pss_kib() -> int:
+def _private_kib() -> int:
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
 
 
 def _serve() -> None:
