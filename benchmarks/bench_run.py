@@ -35,9 +35,8 @@ def run(options: Options) -> list[Row]:
             made = stack.enter_context(fixtures())
         except Missing as reason:
             return [missing("container start", reason)]
-        timers = {
-            name: stack.enter_context(Timer(bytecode=made.top / "bytecode")) for name in ("host", "pyrt", "pyrt, large", "pyrt, fresh")
-        }
+        names = ("host", "pyrt", "pyrt, large", "pyrt, fresh")
+        timers = {name: stack.enter_context(Timer(bytecode=made.top / "bytecode")) for name in names}
         rows = _latency(made, timers, options, stack)
         rows += _throughput(made, timers["pyrt"], options)
         rows += _imports(timers["host"], options)

@@ -30,13 +30,13 @@ from pyrt.container import (
     resolve_user,
 )
 from pyrt.errors import ImageNotFound, InvalidOption, PyrtError, SyscallError, Unsupported
-from pyrt.image import HostView, ImageView, open_image
+from pyrt.image import ImageView, open_image
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
 from pyrt.runtime.process import Process
 from pyrt.runtime.runtime import Runtime, make_directory
 from pyrt.runtime.stdio import Stream, TextMode
-from pyrt.snapshot import Copying, Overlay, OverlayProbe, Snapshotter
+from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,13 +62,18 @@ class Engine:
         self._runtime = Runtime(self._root, cgroup_parent=cgroup_parent)
         self._facts = HostFacts.read(self._runtime.mappings.uids, self._runtime.mappings.gids)
         self._overlays = {in_userns: Overlay(user_namespace=in_userns) for in_userns in (False, True)}
-        self._copying = Copying(f"{self._root}/copies")
         self._probe = OverlayProbe()
         self._host_views: dict[str, ImageView] = {}
         self._running: set[Process] = set()
         self._owner = os.getpid()
         self._closed = False
         self._clear_copies()
+
+    @property
+    def _copying(self) -> Snapshotter:
+        from pyrt.snapshot import Copying  # for hosts without overlay alone
+
+        return Copying(f"{self._root}/copies")
 
     @property
     def root(self) -> Path:
@@ -193,7 +198,7 @@ class Engine:
         view = self._host_views.get(image)
         if view is None:
             view = open_image(image)
-            if isinstance(view, HostView):
+            if view.is_host:
                 self._host_views[image] = view
         return view
 
@@ -224,7 +229,7 @@ class Engine:
                 raise ImageNotFound(f"{view.name}: {lower} cannot be entered{who}: {error.strerror}") from error
             if refusal is None:
                 continue
-            if isinstance(view, HostView):
+            if view.is_host:
                 raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
             if draft.scratch_bytes is not None:
                 raise Unsupported(

@@ -48,6 +48,11 @@ class HostView:
         config = ImageConfig(env=(f"PATH={_path(tree, os.environ.get('PATH', ''))}",), working_dir="/")
         return cls("host:full" if full else "host:", config, one_overlay(tree), overlay_each(tree))
 
+    @property
+    def is_host(self) -> bool:
+        """True (see ImageView)."""
+        return True
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directories that are to be below overlays (see ImageView)."""
         return (self._inside if user_namespace else self._outside)[1]

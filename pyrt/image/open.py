@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from pyrt.errors import ImageNotFound, InvalidReference
-from pyrt.image.host import HostView
 from pyrt.image.rootfs import DirectoryView
 from pyrt.image.view import ImageView
 
@@ -22,6 +21,8 @@ def open_image(name: str) -> ImageView:
     if colon and transport == "host":
         if rest not in ("", "full"):
             raise InvalidReference(f"{name!r}: write host: or host:full", argument="image")
+        from pyrt.image.host import HostView  # which other images need not wait for
+
         return HostView.open(full=rest == "full")
     if colon and transport == "rootfs":
         return DirectoryView.open(rest)

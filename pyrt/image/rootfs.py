@@ -43,6 +43,11 @@ class DirectoryView:
             raise ImageNotFound(f"{name}: {resolved} may not be entered by this user")
         return cls(resolved, f"rootfs:{resolved}")
 
+    @property
+    def is_host(self) -> bool:
+        """False (see ImageView)."""
+        return False
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directory (see ImageView)."""
         return (self.directory,)

@@ -29,6 +29,10 @@ class ImageView(Protocol):
     def config(self) -> ImageConfig:
         """How the image asks to be run."""
 
+    @property
+    def is_host(self) -> bool:
+        """Whether it shows this machine: costly to open, and far too large to copy."""
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directories that an Overlay of this view has below it: all of them must be fit for one."""
 

@@ -7,9 +7,22 @@ NameInUse, InvalidOption and SyscallError.
 
 from __future__ import annotations
 
-from pyrt.snapshot.copying import Copying, copy_tree
+from typing import TYPE_CHECKING
+
 from pyrt.snapshot.overlay import Overlay, ephemeral
 from pyrt.snapshot.probe import OverlayProbe
 from pyrt.snapshot.snapshotter import Snapshotter
 
+if TYPE_CHECKING:
+    from pyrt.snapshot.copying import Copying, copy_tree
+
 __all__ = ["Copying", "Overlay", "OverlayProbe", "Snapshotter", "copy_tree", "ephemeral"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what few hosts need when it is asked for (PEP 562)."""
+    if name not in ("Copying", "copy_tree"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pyrt.snapshot import copying
+
+    return getattr(copying, name)
