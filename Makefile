@@ -66,48 +66,6 @@ test-vm: # on another kernel, with cgroup v2, in a throw-away virtual machine: a
 		$(VM_PYTEST) --only-needs cgroup_v2 tests/integration
 	PYRT_MUST_WORK=$(PYRT_MUST_WORK_VM_USER) $(VM_RUN) --timeout 900 --user -- $(VM_PYTEST) $(VM_TESTS)
 
-lint lint-python lint-c lint-words format sanitize bench wheel-abi3 clean
-.DEFAULT_GOAL := help
-.NOTPARALLEL:
-
-help: ## show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
-
-demo: build ## set up, build, and run a first container
-	$(VENV)/bin/pyrt run host: -- python3 -c 'print("hello from pid", __import__("os").getpid())'
-
-$(PY):
-	@python=$$(PYTHON='$(PYTHON)' .ci/python) && set -x && $$python -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip
-
-$(VENV)/installed: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet 'setuptools>=77' 'cython>=3.1' 'cffi>=1.16'
-	$(PY) -m pip install --quiet --no-build-isolation --config-settings editable_mode=compat --editable .
-	@touch $@
-
-$(VENV)/equipped: $(VENV)/installed
-	$(PY) -m pip install --quiet --no-build-isolation --config-settings editable_mode=compat --editable '.[dev]'
-	@touch $@
-
-build: $(VENV)/installed ## compile in place what has changed
-	$(PY) setup.py --quiet build_ext --inplace
-
-test: build $(VENV)/equipped ## the whole suite; as root again as an ordinary user, and on cgroup v2 where a machine for it is at hand
-	.ci/equipment
-	$(MAKE) --no-print-directory test-root $(if $(IS_ROOT),test-user) $(if $(and $(IS_ROOT),$(VM_RUN)),test-vm)
-
-test-root: # the suite as who calls it
-	$(PYTEST) tests
-
-test-user: # the integration tests as an ordinary user, from root
-	PYRT_MUST_WORK=$(PYRT_MUST_WORK_USER) .ci/as-user $(PYTEST) -p no:cacheprovider tests/integration tests/hostile
-
-test-vm: # what needs cgroup v2 or Landlock, in a throw-away virtual machine, as root and as a user with a delegated cgroup
-	PYRT_MUST_WORK=$(PYRT_MUST_WORK_VM) $(VM_RUN) --timeout 900 -- \
-		$(PYTEST) -p no:cacheprovider --timeout 600 --only-needs cgroup_v2 tests
-	PYRT_MUST_WORK=$(PYRT_MUST_WORK_VM_USER) $(VM_RUN) --timeout 900 --user -- \
-		$(PYTEST) -p no:cacheprovider --timeout 600 --only-needs cgroup_v2 tests/integration
-
 lint lint-python lint-c lint-words: export PATH := $(abspath $(VENV)/bin):$(PATH)
 lint: lint-python lint-c lint-words ## every check that does not run the program
 
