@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,19 +43,27 @@ class Controls:
 
     def __init__(self) -> None:
         self._open: set[socket.socket] = set()
+        self._lock = lock = threading.RLock()  # no fork between the making of a socket and our knowing of it
         own = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: close_copies(own()))
+
+        def forget() -> None:
+            lock.release()
+            close_copies(own())
+
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=forget)
 
     @contextmanager
     def pair(self) -> Iterator[tuple[socket.socket, socket.socket]]:
         """Give the host program's end and the container's, both closed at the end of the block."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._open |= {ours, theirs}
+        with self._lock:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._open |= {ours, theirs}
         try:
             with ours, theirs:
                 yield ours, theirs
         finally:
-            self._open -= {ours, theirs}
+            with self._lock:
+                self._open -= {ours, theirs}
 
     def close(self) -> None:
         """Close all that is open."""
