@@ -75,7 +75,7 @@ def _each(value: object, argument: str) -> list[Rlimit]:
         if isinstance(item, str):
             item = parse_ulimit(item, argument=argument)
         try:
-            found.append(_rlimit(item.name, item.soft, item.hard, argument))  # type: ignore[attr-defined]
+            found.append(_rlimit(item.name, item.soft, item.hard, argument))  # type: ignore[attr-defined]  # docker-py's too
         except AttributeError:
             fail(argument, f"{item!r} is neither 'name=soft:hard' nor a Ulimit")
     return found

@@ -191,7 +191,7 @@ KEEPER_KILLED = RUNNING.replace(
     except OSError:
         pass
     engine.run(image, ["true"])
-    print("ready", flush=True)""".replace("\n", "\n    ").replace("\n    engine", "\n    engine"),
+    print("ready", flush=True)""".replace("\n", "\n    "),
 )
 
 

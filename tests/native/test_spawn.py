@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -252,10 +252,10 @@ class TestInAUserNamespace:
         assert (seen, after) == ({dumpable}, dumpable)
 
 
-def in_threads(watch: object, *works: object, over: threading.Event) -> None:
+def in_threads(watch: Callable[[], object], *works: Callable[[], object], over: threading.Event) -> None:
     """Run `works` in threads of their own, and `watch` in another until they are done."""
-    watcher = threading.Thread(target=watch)  # type: ignore[arg-type]
-    workers = [threading.Thread(target=work) for work in works]  # type: ignore[arg-type]
+    watcher = threading.Thread(target=watch)
+    workers = [threading.Thread(target=work) for work in works]
     watcher.start()
     for worker in workers:
         worker.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -224,7 +223,9 @@ def test_wrong_arguments_are_refused(arguments: list[str], complaint: str, capsy
 def test_json_can_be_compared_with_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entry: Callable[[Options], list[dict[str, object]]] = lambda options: [row("floor", [2.0], "ms")]  # noqa: E731
+    def entry(options: Options) -> list[dict[str, object]]:
+        return [row("floor", [2.0], "ms")]
+
     monkeypatch.setattr("benchmarks.__main__._entry", lambda name: entry)
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     saved = tmp_path / "old.json"
