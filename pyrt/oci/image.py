@@ -12,7 +12,7 @@ from pyrt.oci.digest import Digest
 from pyrt.oci.fields import objects, optional, read_object, string_map, strings
 from pyrt.oci.platform import Platform
 
-__all__ = ["History", "ImageDocument", "chain_ids", "config_to_json"]
+__all__ = ["History", "ImageDocument", "chain_ids", "config_from_json", "config_to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ImageDocument:
             document,
             Digest.of(raw),
             _platform(document),
-            _config(optional(document, "config", dict, {})),
+            config_from_json(optional(document, "config", dict, {})),
             tuple(Digest.parse(each) for each in strings(rootfs, "diff_ids")),
             tuple(History.from_json(each) for each in objects(document, "history")),
             optional(document, "created", str, ""),
@@ -117,7 +117,8 @@ def _platform(document: Mapping[str, Any]) -> Platform:
     return Platform.normal(system or "linux", architecture or "amd64", variant)
 
 
-def _config(document: Mapping[str, Any]) -> ImageConfig:
+def config_from_json(document: Mapping[str, Any]) -> ImageConfig:
+    """Read a `config` object. Raises InvalidSpec."""
     return ImageConfig(
         env=strings(document, "Env"),
         entrypoint=strings(document, "Entrypoint"),
