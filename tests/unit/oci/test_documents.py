@@ -154,7 +154,7 @@ def test_chain_ids_are_those_of_the_specification() -> None:
 
 
 def test_a_config_is_read_as_docker_writes_it_and_what_is_unknown_stays() -> None:
-    config = {
+    config: dict[str, Any] = {
         "Env": ["A=b"],
         "Cmd": None,
         "Entrypoint": ["/e"],

@@ -1,0 +1,38 @@
+"""What has to survive: records in one SQLite database, leases on what is in use, locks.
+
+Takes a path; gives Database (transactions of any number of processes at once), Records (values by kind and key, as
+msgpack with a version), Leases (names that a collector leaves alone while their holder lives) and FileLock. Raises
+ResourceBusy (others took too long), IntegrityError (a damaged file), Unsupported (written by a newer pyrt), KeyError
+(no such record) and SyscallError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyrt._native.flock import FileLock
+from pyrt.state.root import default_root, open_root
+
+if TYPE_CHECKING:
+    from pyrt.state.database import Database, Transaction
+    from pyrt.state.leases import Lease, Leases
+    from pyrt.state.records import Records
+
+__all__ = ["Database", "FileLock", "Lease", "Leases", "Records", "Transaction", "default_root", "open_root"]
+
+_HOMES = {
+    "Database": "database",
+    "Transaction": "database",
+    "Lease": "leases",
+    "Leases": "leases",
+    "Records": "records",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load SQLite and msgpack when something that needs them is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"pyrt.state.{_HOMES[name]}"), name)
