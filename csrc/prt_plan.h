@@ -84,6 +84,8 @@ enum prt_op_kind {
 	PRT_STAY,         /* a: controlling terminal; the child goes on, we stay as PID 1, pass signals on and reap */
 	PRT_EXEC,
 	PRT_TAKE, /* slot a: the mount that descriptor b is */
+	PRT_OVERLAY, /* slot a: an overlay, made on `source` in the directory `path` of the host, to which `data`, the options
+	              * of mount(2), are relative; b: attributes */
 	PRT_OP_KINDS
 };
 

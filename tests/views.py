@@ -63,7 +63,9 @@ for index, m in enumerate(mounts):
     os.makedirs(target, exist_ok=True) if m["type"] != "bind" or os.path.isdir(m["source"]) else None
     write(index)
     if m["type"] == "overlay":
-        mount("overlay", target, "overlay", 0, f"{data},upperdir={uppers[index]},workdir={uppers[index][:-5]}work")
+        if not any(option.startswith("upperdir=") for option in m["options"]):
+            data += f",upperdir={uppers[index]},workdir={uppers[index][:-5]}work"
+        mount("overlay", target, "overlay", 0, data)
     elif m["type"] == "bind":
         mount(m["source"], target, "", 4096, "")
     else:

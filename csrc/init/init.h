@@ -30,8 +30,8 @@ struct init {
 typedef int handler(struct init *init, struct prt_error *err);
 
 /* mount.c */
-handler do_propagation, do_new_mount, do_open_tree, do_take, do_attach, do_root_attributes, do_mask, do_readonly,
-	do_pivot;
+handler do_propagation, do_new_mount, do_overlay, do_open_tree, do_take, do_attach, do_root_attributes, do_mask,
+	do_readonly, do_pivot;
 /* entry.c */
 handler do_dir, do_file, do_symlink, do_node, do_sysctl, do_mkdirs, do_oom_score;
 /* confine.c */

@@ -48,6 +48,7 @@ static const struct {
 	STEP(PRT_PROGRAM, program),
 	STEP(PRT_EXEC, exec),
 	STEP(PRT_TAKE, take),
+	STEP(PRT_OVERLAY, overlay),
 };
 
 uint64_t now_ns(void)

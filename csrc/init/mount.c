@@ -24,6 +24,22 @@ int do_new_mount(struct init *init, struct prt_error *err)
 	return fd < 0 ? -1 : 0;
 }
 
+/* Unlike fsconfig(2), mount(2) takes more than 255 bytes, and so the names of many directories, relative to where we are. */
+int do_overlay(struct init *init, struct prt_error *err)
+{
+	const struct prt_op *op = init->op;
+	const char *place = op_path(init), *point = text(init, op->source);
+
+	if (check(sys_chdir(place), "chdir", place, err) < 0)
+		return -1;
+	long ret = PRT_SYS(SYS_mount, "overlay", point, "overlay", 0, text(init, op->data), 0);
+	if (ret < 0)
+		return prt_fail(err, (int)-ret, "mount", "overlay", "the kernel's log may say more");
+	int fd = sys_openat(AT_FDCWD, point, O_PATH | O_DIRECTORY, 0);
+	init->slots[op->a] = fd;
+	return fd < 0 ? check(fd, "open", point, err) : prt_mount_set(fd, op->b, 0, 0, err);
+}
+
 int do_open_tree(struct init *init, struct prt_error *err)
 {
 	const struct prt_op *op = init->op;

@@ -1,8 +1,8 @@
 """Who a container's program runs as: names and numbers, looked up in the image's own /etc/passwd and /etc/group.
 
-Takes a root directory and Docker's `user` (name, uid, name:group, uid:gid), gives numbers and the home directory. The
-files are the image's, and so untrusted: they are opened below the root only, must be regular files of a bounded size,
-and lines that are not passwd(5) or group(5) are passed over. Nothing of the host's own users is asked.
+Takes a way to open what is in the image and Docker's `user` (name, uid, name:group, uid:gid), gives numbers and the
+home directory. The image's files are untrusted: they must be regular files of a bounded size, and lines that are not
+passwd(5) or group(5) are passed over. Nothing of the host's own users is asked.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pyrt._native.path import open_in_root
 from pyrt.container.spec import Identity
 from pyrt.errors import InvalidArgument, SyscallError
 from pyrt.oci.spec import User
 
 __all__ = ["resolve_user"]
+
+Open = Callable[[str], int]
 
 MAX_FILE_BYTES = 1 << 20
 MAX_ID = 2**31 - 1  # Docker's limit, which leaves out (uid_t)-1
@@ -37,9 +38,10 @@ class _Entry:
     members: tuple[str, ...] = ()
 
 
-def resolve_user(root: int, user: str, group_add: Iterable[str] = ()) -> Identity:
-    """Look up `user` and the groups `group_add` (names or numbers) below the directory descriptor `root`.
+def resolve_user(open_path: Open, user: str, group_add: Iterable[str] = ()) -> Identity:
+    """Look up `user` and the groups `group_add` (names or numbers) in the image.
 
+    `open_path` gives an O_PATH descriptor of what a path of the image leads to, or raises SyscallError.
     "" is root. Digits are always a number; a number need not be in the image and then has group 0, a name must be.
     Without a group the user's own counts and all that list it as a member; with one, that one alone. The additional
     groups begin with the group itself, for a process could otherwise lose it and with it what is denied to the group.
@@ -48,8 +50,8 @@ def resolve_user(root: int, user: str, group_add: Iterable[str] = ()) -> Identit
     name, _, group = user.partition(":")
     if "\0" in user or ":" in group:
         raise InvalidArgument(f"{user!r} is not of the form name, uid, name:group or uid:gid", argument="user")
-    found = _find(_read(root, "/etc/passwd", _passwd), name or "0", "user", "user", "/etc/passwd")
-    groups = _read(root, "/etc/group", _group)
+    found = _find(_read(open_path, "/etc/passwd", _passwd), name or "0", "user", "user", "/etc/passwd")
+    groups = _read(open_path, "/etc/group", _group)
     gid = _find(groups, group, "user", "group", "/etc/group").id if group else found.gid
     more = [] if group or not found.name else [entry.id for entry in groups if found.name in entry.members]
     more += [_find(groups, added, "group_add", "group", "/etc/group").id for added in group_add]
@@ -72,16 +74,16 @@ def _find(entries: tuple[_Entry, ...], wanted: str, argument: str, kind: str, fi
     return next((entry for entry in entries if entry.id == number), _Entry("", number))
 
 
-def _read(root: int, path: str, parse: Callable[[list[str]], _Entry | None]) -> tuple[_Entry, ...]:
-    text = _text(root, path)
+def _read(open_path: Open, path: str, parse: Callable[[list[str]], _Entry | None]) -> tuple[_Entry, ...]:
+    text = _text(open_path, path)
     entries = (parse(line.split(":")) for line in text.split("\n") if not line.startswith("#"))
     return tuple(entry for entry in entries if entry is not None)
 
 
-def _text(root: int, path: str) -> str:
+def _text(open_path: Open, path: str) -> str:
     """Read a file of the image, "" where there is none. What is no regular file is not opened: that could hang."""
     try:
-        place = open_in_root(root, path, os.O_PATH)
+        place = open_path(path)
     except SyscallError as e:
         if e.errno in _ABSENT:
             return ""

@@ -35,7 +35,8 @@ class Rootfs:
     """How the root file system comes to be: `mounts` in order, the first for the root itself (destination "").
 
     An overlay that names no `upperdir` gets a private one on a tmpfs that only the container sees and that ends with
-    it; `scratch_bytes` limits all of them together (None: half of the memory, as tmpfs(5) says).
+    it; `scratch_bytes` limits all of them together (None: half of the memory, as tmpfs(5) says). No file is written
+    into an upper that is named: they are the topmost lower there, and end with the container; what it writes stays.
     """
 
     mounts: tuple[Mount, ...]

@@ -19,6 +19,7 @@ from pyrt.runtime import capabilities, landlock
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.plan_writer import Kind, PlanWriter
 from pyrt.runtime.rootfs import RootfsWriter
+from pyrt.runtime.stack import Clones
 
 __all__ = ["Planner"]
 
@@ -47,13 +48,13 @@ class Planner:
         filter_flags: int = 0,
         cgroup_mounts: Sequence[Mount] = (),
         in_user_namespace: bool = False,
-        idmapped_ids: int = 0,
+        idmapped: Clones | None = None,
     ) -> bytes:
         """Give the plan for one container.
 
         `filter` is a classic BPF program (struct sock_filter[]; empty: none), `filter_flags` are
-        SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type "cgroup". `idmapped_ids`
-        says that the lower directories come as idmapped mounts with this many ids. Raises InvalidSpec.
+        SECCOMP_FILTER_FLAG_*. `cgroup_mounts` take the place of the spec's mount of type "cgroup". `idmapped`
+        says which directories come as idmapped mounts. Raises InvalidSpec.
         """
         spec = bundle.spec
         root = RootfsWriter(
@@ -61,7 +62,7 @@ class Planner:
             cgroup_mounts,
             stage=self._stage,
             in_user_namespace=in_user_namespace,
-            idmapped_ids=idmapped_ids,
+            idmapped=idmapped,
         )
         before, made, mounts = self._keep("mounts", root.key(), root.mounts)
         hidden = spec.linux.readonly_paths, spec.linux.masked_paths

@@ -58,6 +58,7 @@ class Kind(IntEnum):
     STAY = 34
     EXEC = 35
     TAKE = 36
+    OVERLAY = 37
 
 
 class OpFlag(IntFlag):

@@ -11,16 +11,19 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pyrt.errors import InvalidSpec, Unsupported
+from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Device, Mount
 from pyrt.runtime import mount_options
 from pyrt.runtime.bundle import Bundle, File, Rootfs
 from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, MountOptions
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
+from pyrt.runtime.stack import Clones, Stack, short_name
+from pyrt.snapshot import Merged
 
-__all__ = ["RootfsWriter", "private_lowers"]
+__all__ = ["RootfsWriter"]
 
-MAX_OPTION_BYTES = 255
+CLONES = "clones"
+LINKS = "l"
 FD_MOUNTS = 5  # PRT_FD_MOUNTS
 ALL_IDS = 2**32
 DEVICE_LINKS = {
@@ -43,17 +46,18 @@ class RootfsWriter:
         *,
         stage: str,
         in_user_namespace: bool,
-        idmapped_ids: int,
+        idmapped: Clones | None,
     ) -> None:
         self._spec = bundle.spec
         self._rootfs: Rootfs = bundle.rootfs
         self._cgroup_mounts = cgroup_mounts
         self._stage = stage
         self._in_user_namespace = in_user_namespace
-        self._idmapped_ids = idmapped_ids
+        self._idmapped = idmapped
         self._writer = PlanWriter()
         self._early: dict[str, int] = {}
-        self._taken = 0
+        self._files_of = group_files(self._rootfs.files, [mount.destination for mount in self._rootfs.mounts])
+        self._stacks = [Stack.read(mount) if mount.type == "overlay" else None for mount in self._rootfs.mounts]
 
     def key(self) -> tuple[object, ...]:
         """Give all that `mounts` depends on, so that equal keys have equal fragments."""
@@ -61,7 +65,8 @@ class RootfsWriter:
         is_file = tuple(
             [not os.path.isdir(mount.source) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"]
         )
-        options = (self._stage, self._in_user_namespace, self._idmapped_ids, rootfs.scratch_bytes, is_file)
+        has_files = tuple([bool(files) for files in self._files_of])
+        options = (self._stage, self._in_user_namespace, self._idmapped, rootfs.scratch_bytes, is_file, has_files)
         return spec.mounts, spec.linux.devices, rootfs.mounts, self._cgroup_mounts, options
 
     def mounts(self) -> tuple[bytes, bytes, bytes]:
@@ -69,10 +74,11 @@ class RootfsWriter:
         mounts = [(mount, mount_options.parse(mount.options)) for mount in self._spec.mounts]
         self._open_propagating(mounts)
         self._writer.add(Kind.PROPAGATION, a=MS_REC | MS_PRIVATE)
-        if any(is_private_overlay(mount) for mount in self._rootfs.mounts):
+        located = [self._located(index, stack) if stack else None for index, stack in enumerate(self._stacks)]
+        if self._needs_scratch(located):
             self._scratch()
         before = self._writer.finish()
-        slots = self._root()
+        slots = self._root(located)
         root = self._writer.finish()
         self._further_roots(slots)
         for mount, options in mounts:
@@ -83,28 +89,26 @@ class RootfsWriter:
         return before, root, self._writer.finish()
 
     def uppers(self) -> bytes:
-        """Give the fragment that makes the upper directories, with the files that belong on them."""
-        for index, (mount, files) in enumerate(self._grouped()):
-            if is_private_overlay(mount):
-                lower = top_lower(dict(mount_options.parse(mount.options).data)["lowerdir"])
-                self._directory(f"{index}", 0o755)
+        """Give the fragment that makes the upper directories, with the files that belong on them.
+
+        Files for an overlay whose upper is kept are the topmost lower instead: they are seen and never written there.
+        """
+        for index, (stack, files) in enumerate(zip(self._stacks, self._files_of, strict=True)):
+            if stack is None or not (stack.is_private or files):
+                continue
+            lower, place = Merged(stack.lowers), f"{index}/files"
+            if stack.is_private:
                 self._directory(f"{index}/work", 0o755)
-                if self._idmapped_ids:
-                    self._directory(f"{index}/lower", 0o755)
-                self._directory_like(f"{index}/upper", lower)
-                self._files(f"{index}/upper", files, lower)
+                place = f"{index}/upper"
+            self._directory_like(place, lower, "/")
+            self._files(place, files, lower)
         return self._writer.finish()
 
     def root_files(self) -> bytes:
         """Give the fragment that writes files into a root that is no overlay."""
-        mount, files = self._grouped()[0]
-        if mount.type != "overlay":
-            self._files("", files, None)
+        if self._stacks[0] is None:
+            self._files("", self._files_of[0], None)
         return self._writer.finish()
-
-    def _grouped(self) -> list[tuple[Mount, list[File]]]:
-        mounts = self._rootfs.mounts
-        return list(zip(mounts, group_files(self._rootfs.files, [mount.destination for mount in mounts]), strict=True))
 
     def _open_propagating(self, mounts: list[tuple[Mount, MountOptions]]) -> None:
         """Clone what shall stay connected with the host before everything else is cut off."""
@@ -118,14 +122,15 @@ class RootfsWriter:
         self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, a=slot)
         return slot
 
-    def _root(self) -> list[int | None]:
+    def _root(self, stacks: list[Stack | None]) -> list[int | None]:
         """Make all overlays while the scratch can be seen, then put the root over it."""
-        mounts = self._rootfs.mounts
-        slots = [self._overlay(index, mount) if mount.type == "overlay" else None for index, mount in enumerate(mounts)]
+        if self._idmapped is not None:
+            self._take(self._idmapped)
+        slots = [self._overlay(index, stack) if stack else None for index, stack in enumerate(stacks)]
         first = slots[0]
         flags = OpFlag.ON_HOST | OpFlag.AS_ROOT
         if first is None:
-            first = self._plain_root(mounts[0])
+            first = self._plain_root(self._rootfs.mounts[0])
             flags |= OpFlag.KEEP
         self._writer.add(Kind.ATTACH, flags, path=self._stage, a=first)
         return slots
@@ -157,53 +162,71 @@ class RootfsWriter:
         self._writer.add(Kind.NEW_MOUNT, type="tmpfs", source="pyrt", data=data, a=slot)
         self._writer.add(Kind.ATTACH, OpFlag.ON_HOST | OpFlag.KEEP, path=self._stage, a=slot)
 
-    def _overlay(self, index: int, mount: Mount) -> int:
-        options = mount_options.parse(mount.options)
-        data = dict(options.data)
-        if is_private_overlay(mount):
-            data["upperdir"] = f"{self._stage}/{index}/upper"
-            data["workdir"] = f"{self._stage}/{index}/work"
-            if self._idmapped_ids:
-                data["lowerdir"] = self._take(index)
-        for key, value in data.items():
-            if len(os.fsencode(value)) > MAX_OPTION_BYTES:
-                reason = f"fsconfig(2) takes {MAX_OPTION_BYTES} bytes; use a shorter path than {value}"
-                raise Unsupported(f"overlay option {key}", reason)
+    def _located(self, index: int, stack: Stack) -> Stack:
+        """Give an overlay of the directories that pyrt-init will find: clones, and those of the scratch."""
+        own = f"{self._stage}/{index}"
+        if self._idmapped is not None:
+            place = [self._idmapped.place(path, f"{self._stage}/{CLONES}") for path in stack.directories()]
+            upper, work = place[len(stack.lowers) :] or (None, None)
+            stack = replace(stack, lowers=tuple(place[: len(stack.lowers)]), upper=upper, work=work)
+        if stack.is_private:
+            return replace(stack, upper=f"{own}/upper", work=f"{own}/work")
+        return replace(stack, lowers=(f"{own}/files", *stack.lowers)) if self._files_of[index] else stack
+
+    def _needs_scratch(self, located: Sequence[Stack | None]) -> bool:
+        """Say whether an overlay has directories, or links to some, that are made for it."""
+        if self._idmapped is not None or not all(stack is None or stack.fits() for stack in located):
+            return True
+        return any(s and (s.is_private or files) for s, files in zip(self._stacks, self._files_of, strict=True))
+
+    def _overlay(self, index: int, stack: Stack) -> int:
         slot = self._writer.slot()
-        packed = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in data.items()) + b"\0"
-        self._writer.add(Kind.NEW_MOUNT, type="overlay", source="overlay", data=packed, a=slot, b=options.attributes)
+        if stack.fits():
+            data = b"".join(os.fsencode(f"{key}\0{value}\0") for key, value in stack.options()) + b"\0"
+            self._writer.add(Kind.NEW_MOUNT, type="overlay", source="overlay", data=data, a=slot, b=stack.attributes)
+        else:
+            words = [f"{key}={value}" if value else key for key, value in self._linked(index, stack).options()]
+            data = os.fsencode(",".join(words)) + b"\0"
+            place = f"{self._stage}/{index}/{LINKS}"
+            self._writer.add(Kind.OVERLAY, path=place, source="M", data=data, a=slot, b=stack.attributes)
         return slot
 
-    def _take(self, index: int) -> str:
-        """Put the idmapped lower that came with us where the overlay can find it."""
-        slot, place = self._writer.slot(), f"{self._stage}/{index}/lower"
-        self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + self._taken)
-        self._writer.add(Kind.ATTACH, OpFlag.ON_HOST, path=place, a=slot)
-        self._taken += 1
-        return place
+    def _linked(self, index: int, stack: Stack) -> Stack:
+        """Make a link with a short name for each directory, beside the mount point M; give the overlay of the links."""
+        lowers = tuple(map(short_name, range(len(stack.lowers))))
+        linked = replace(stack, lowers=lowers, upper=stack.upper and "U", work=stack.work and "W")
+        self._directory(f"{index}/{LINKS}/M", 0o755)
+        for name, target in zip(linked.directories(), stack.directories(), strict=True):
+            self._writer.add(Kind.SYMLINK, path=f"{index}/{LINKS}/{name}", data=os.fsencode(target) + b"\0")
+        return linked
+
+    def _take(self, idmapped: Clones) -> None:
+        """Put the idmapped mounts that came with us where the overlays can find them."""
+        for number in range(len(idmapped.directories)):
+            slot = self._writer.slot()
+            self._directory(f"{CLONES}/{number}", 0o755)
+            self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + number)
+            self._writer.add(Kind.ATTACH, OpFlag.ON_HOST, path=f"{self._stage}/{CLONES}/{number}", a=slot)
 
     def _directory(self, path: str, mode: int, uid: int = 0, gid: int = 0, xattr: bytes | None = None) -> None:
         self._writer.add(Kind.DIR, path=path, a=mode, b=uid << 32 | gid, data=xattr)
 
-    def _directory_like(self, path: str, like: str) -> None:
-        """An upper directory hides the owner and mode of the lower one: give it the same."""
-        try:
-            st = os.lstat(like)
-        except OSError:
-            return self._directory(path, 0o755)
-        if not stat.S_ISDIR(st.st_mode):
-            return self._directory(path, 0o755)
-        known = self._idmapped_ids or (0 if self._in_user_namespace else ALL_IDS)
-        uid, gid = (number if number < known else 0 for number in (st.st_uid, st.st_gid))
-        return self._directory(path, stat.S_IMODE(st.st_mode), uid, gid)
+    def _directory_like(self, place: str, lower: Merged, path: str) -> None:
+        """Make a directory, which hides the owner and mode of the lower one at `path`: give it the same."""
+        status = lower.lstat(path)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            return self._directory(place, 0o755)
+        known = self._idmapped.ids if self._idmapped else 0 if self._in_user_namespace else ALL_IDS
+        uid, gid = (number if number < known else 0 for number in (status.st_uid, status.st_gid))
+        return self._directory(place, stat.S_IMODE(status.st_mode), uid, gid)
 
-    def _files(self, upper: str, files: Iterable[File], lower: str | None) -> None:
+    def _files(self, upper: str, files: Iterable[File], lower: Merged | None) -> None:
         opaque = b"user.overlay.opaque\0" if self._in_user_namespace else b"trusted.overlay.opaque\0"
         known = {"/"} | {file.path for file in files if file.type == "dir"}
         for file in files:
             if lower is not None:
                 for parent in missing_parents(file.path, known):
-                    self._directory_like(upper + parent, lower + parent)
+                    self._directory_like(upper + parent, lower, parent)
             owner = file.uid << 32 | file.gid
             path = upper + file.path
             if file.type == "dir":
@@ -291,18 +314,6 @@ def kernel_device(major: int, minor: int) -> int:
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
-def private_lowers(rootfs: Rootfs) -> list[str]:
-    """Give the lower directory of each overlay that gets an upper of its own, in the order in which TAKE finds them."""
-    overlays = [mount for mount in rootfs.mounts if is_private_overlay(mount)]
-    return [top_lower(dict(mount_options.parse(mount.options).data)["lowerdir"]) for mount in overlays]
-
-
-def is_private_overlay(mount: Mount) -> bool:
-    """Say whether a mount is an overlay that wants an upper directory of its own."""
-    has_upper = any(option.startswith("upperdir=") for option in mount.options)
-    return mount.type == "overlay" and not has_upper and "ro" not in mount.options
-
-
 def group_files(files: Iterable[File], destinations: Sequence[str]) -> list[list[File]]:
     """Give for each mount the files that lie on it, with their paths relative to it."""
     groups: list[list[File]] = [[] for _ in destinations]
@@ -324,14 +335,3 @@ def missing_parents(path: str, known: set[str]) -> list[str]:
         parents.append(parent)
         parent = os.path.dirname(parent)
     return parents[::-1]
-
-
-def top_lower(lowerdir: str) -> str:
-    """Give the topmost directory of an overlay's `lowerdir`, without its escapes."""
-    path = []
-    characters = iter(lowerdir)
-    for character in characters:
-        if character == ":":
-            break
-        path.append(next(characters, "") if character == "\\" else character)
-    return "".join(path)

@@ -31,14 +31,16 @@ from pyrt.runtime.namespaces import clone_flags
 from pyrt.runtime.plan import Planner
 from pyrt.runtime.process import Process, Timings
 from pyrt.runtime.program import SEALS, Program, write_all
-from pyrt.runtime.rootfs import private_lowers
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 from pyrt.runtime.seccomp import Filters
 from pyrt.runtime.seccomp import Program as Filter
+from pyrt.runtime.stack import Clones, Stack, clones
 from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
 
 __all__ = ["Runtime"]
+
+MAX_CLONES = 100  # of the descriptors that a child begins with (PRT_SPAWN_FDS)
 
 
 class Runtime:
@@ -152,14 +154,14 @@ class Runtime:
         spec = bundle.spec
         userns = self.user_namespace() if any(each.type == "user" for each in spec.linux.namespaces) else -1
         with ExitStack() as opened:
-            lowers = self._idmapped(bundle.rootfs, userns, opened) if userns >= 0 else []
+            own, lowers = self._idmapped(bundle.rootfs, userns, opened) if userns >= 0 else (None, [])
             packed = self._planner.compile(
                 bundle,
                 filter=filter.code if filter else b"",
                 filter_flags=filter.flags if filter else 0,
                 cgroup_mounts=cgroup_mounts(cgroup),
                 in_user_namespace=userns >= 0,
-                idmapped_ids=min(line.size for line in self.mappings.uids) if lowers else 0,
+                idmapped=own,
             )
             sealed = seal(packed)
             opened.callback(os.close, sealed)
@@ -173,19 +175,23 @@ class Runtime:
                 joins=cgroup.join_fds,
             )
 
-    def _idmapped(self, rootfs: Rootfs, userns: int, opened: ExitStack) -> list[int]:
-        """Give the lowers with the namespace's ids, for which root alone has the right: an ordinary user has one id."""
+    def _idmapped(self, rootfs: Rootfs, userns: int, opened: ExitStack) -> tuple[Clones | None, list[int]]:
+        """Give what overlays are of with the namespace's ids, for which root alone has the right: a user has one id."""
         if os.geteuid() != 0:
-            return []
+            return None, []
+        directories = tuple(clones([Stack.read(mount) for mount in rootfs.mounts if mount.type == "overlay"]))
+        if len(directories) > MAX_CLONES:
+            reason = f"{len(directories)} file systems below the root, of which a user namespace can have {MAX_CLONES}"
+            raise Unsupported("userns_mode", reason)
         fds = []
-        for lower in private_lowers(rootfs):
+        for directory in directories:
             try:
-                fds.append(idmapped(lower, userns))
+                fds.append(idmapped(directory, userns))
             except SyscallError as error:
-                reason = f"the file system of {lower} cannot show other ids: {error.strerror} (mount_setattr(2))"
+                reason = f"the file system of {directory} cannot show other ids: {error.strerror} (mount_setattr(2))"
                 raise Unsupported("userns_mode", reason) from error
             opened.callback(os.close, fds[-1])
-        return fds
+        return Clones(directories, min(line.size for line in self.mappings.uids)) if fds else None, fds
 
     def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:
         self._keeper.drop(slot)

@@ -1,28 +1,48 @@
 """Writable roots made of directories that are never written.
 
-Takes lower directories, gives Mounts (values; nothing is mounted here). Overlay leaves the work to the kernel; Copying
-makes a private copy where the kernel refuses an overlay, and OverlayProbe finds out by trying. Raises Unsupported,
-NameInUse, InvalidOption and SyscallError.
+Takes chains of lower directories, gives Mounts (values; nothing is mounted here). Overlay leaves the work to the
+kernel, and Uppers too, but keeps what is written; Copying makes a private copy where the kernel refuses an overlay, and
+OverlayProbe finds out by trying. Merged reads a chain without a mount. Layers keeps the committed ones, by ChainID.
+Raises Unsupported, NameInUse, NotFound, InvalidOption, DigestMismatch and SyscallError.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyrt.snapshot.overlay import Overlay, ephemeral
+from pyrt.snapshot.choice import Snapshotters
+from pyrt.snapshot.merged import Merged
+from pyrt.snapshot.overlay import Overlay, Uppers, ephemeral
 from pyrt.snapshot.probe import OverlayProbe
 from pyrt.snapshot.snapshotter import Snapshotter
 
 if TYPE_CHECKING:
     from pyrt.snapshot.copying import Copying, copy_tree
+    from pyrt.snapshot.layers import Hold, Layer, Layers, Stage
 
-__all__ = ["Copying", "Overlay", "OverlayProbe", "Snapshotter", "copy_tree", "ephemeral"]
+__all__ = [
+    "Copying",
+    "Hold",
+    "Layer",
+    "Layers",
+    "Merged",
+    "Overlay",
+    "OverlayProbe",
+    "Snapshotter",
+    "Snapshotters",
+    "Stage",
+    "Uppers",
+    "copy_tree",
+    "ephemeral",
+]
+
+_HOMES = {"Copying": "copying", "copy_tree": "copying"} | dict.fromkeys(("Hold", "Layer", "Layers", "Stage"), "layers")
 
 
 def __getattr__(name: str) -> object:
-    """Load what few hosts need when it is asked for (PEP 562)."""
-    if name not in ("Copying", "copy_tree"):
+    """Load what a short run does not need when it is asked for (PEP 562)."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pyrt.snapshot import copying
+    from importlib import import_module
 
-    return getattr(copying, name)
+    return getattr(import_module(f"pyrt.snapshot.{_HOMES[name]}"), name)

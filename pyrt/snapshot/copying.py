@@ -1,7 +1,7 @@
 """Private copies of directories, for where the kernel refuses an overlay.
 
-Takes a directory, gives the bind Mount of a full copy: slower to make than an overlay, and equal in what it shows. Data
-are shared with the source where the file system can (reflinks).
+Takes a chain of directories, gives the bind Mount of one full copy: slower to make than an overlay, and equal in what
+it shows. Data are shared with the sources where the file system can (reflinks).
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pyrt._native.path import open_in_root
 from pyrt.errors import NameInUse, SyscallError
 from pyrt.oci.spec import Mount
-from pyrt.snapshot.filecopy import copy_data, copy_xattrs
-from pyrt.snapshot.key import check_key, check_lower
+from pyrt.snapshot.filecopy import clear_xattrs, copy_data, copy_xattrs
+from pyrt.snapshot.key import check_key, check_lowers
+from pyrt.snapshot.merged import is_opaque, is_whiteout, visible
+from pyrt.snapshot.removal import remove_tree
 
 __all__ = ["Copying", "copy_tree"]
 
@@ -27,14 +29,15 @@ _ROOT = "root"
 _PARTIAL = ".partial"
 
 
-def copy_tree(source: str, target: str, destination: str = "") -> Mount:
-    """Copy the directory `source` to the new directory `target`; give its bind mount at `destination`.
+def copy_tree(lowers: Sequence[str], target: str, destination: str = "") -> Mount:
+    """Copy what `lowers` (the topmost first) show to the new directory `target`; give its bind mount at `destination`.
 
-    Everything of the source comes over as far as the privileges allow: without them, other users' files become the
-    caller's and lose set-id bits, and device nodes are left out. Symbolic links are copied, not followed. `target`
-    comes to be by a rename of the finished copy. Raises NameInUse where it exists, and SyscallError.
+    Everything comes over as far as the privileges allow: without them, other users' files become the caller's and lose
+    set-id bits, and device nodes are left out. Symbolic links are copied, not followed. What is an overlay's own, as
+    whiteouts are, is acted upon and stays behind. `target` comes to be by a rename of the finished copy. Raises
+    NameInUse where it exists, and SyscallError.
     """
-    check_lower(source, "source")
+    check_lowers(lowers)
     if os.path.lexists(target):
         raise NameInUse(f"{target} exists already")
     partial = target + _PARTIAL
@@ -42,8 +45,10 @@ def copy_tree(source: str, target: str, destination: str = "") -> Mount:
         os.mkdir(partial, 0o700)
     except OSError as e:
         raise _named(e, partial) from e
+    source = lowers[0]
     try:
-        _copy_into(partial, source)
+        for depth, source in enumerate(reversed(visible(lowers))):  # what is above replaces what is there
+            _copy_into(partial, source, is_first=depth == 0)
         os.rename(partial, target)
     except OSError as e:
         remove_tree(partial)
@@ -56,24 +61,6 @@ def copy_tree(source: str, target: str, destination: str = "") -> Mount:
     return Mount(destination, "bind", target, ("bind",))
 
 
-def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, closed directories too; one that is not there is no error."""
-    if os.geteuid() != 0 and os.path.isdir(path):
-        os.chmod(path, 0o700)
-        for _, directories, _, fd in os.fwalk(path):
-            for name in directories:
-                if not stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-                    os.chmod(name, 0o700, dir_fd=fd)
-    try:
-        import shutil  # a millisecond that most programs can do without
-
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except OSError as e:
-        raise _named(e, path) from e
-
-
 class Copying:
     """The snapshotter that copies: views are directories below `directory`, one for each key and destination."""
 
@@ -82,10 +69,10 @@ class Copying:
     def __init__(self, directory: str) -> None:
         self._directory = directory
 
-    def prepare(self, key: str, lower: str, destination: str = "") -> Mount:
-        """Copy `lower` (see Snapshotter)."""
+    def prepare(self, key: str, lowers: Sequence[str], destination: str = "") -> Mount:
+        """Copy `lowers` (see Snapshotter)."""
         check_key(key)
-        check_lower(lower)
+        check_lowers(lowers)
         views = os.path.join(self._directory, key)
         target = os.path.join(views, destination.replace("%", "%25").replace("/", "%2f") or _ROOT)
         try:
@@ -93,7 +80,7 @@ class Copying:
         except OSError as e:
             raise _named(e, views) from e
         try:
-            return copy_tree(lower, target, destination)
+            return copy_tree(lowers, target, destination)
         except BaseException:
             with suppress(OSError):  # other views of this key keep the directory
                 os.rmdir(views)
@@ -105,17 +92,21 @@ class Copying:
         remove_tree(os.path.join(self._directory, key))
 
 
-def _copy_into(target: str, source: str) -> None:
+def _copy_into(target: str, source: str, *, is_first: bool) -> None:
+    if not is_first:
+        os.chmod(target, 0o700)
     with _opened(os.open(source, os.O_RDONLY | os.O_DIRECTORY)) as top, _opened(_directory(target)) as copy:
-        _Copier(top, copy).run()
+        clear_xattrs(copy)
+        _Copier(top, copy, is_first=is_first).run()
 
 
 class _Copier:
-    """One copy under way: a stack of open directories, so that no path is resolved twice and none leads outside."""
+    """The copy of one lower onto those below it: a stack of open directories, so that no path leads outside."""
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, source: int, target: int, *, is_first: bool) -> None:
         self._source = source
         self._target = target
+        self._is_first = is_first
         self._links: dict[tuple[int, int], str] = {}  # inodes with several names → first name below the target
         self._is_root = os.geteuid() == 0
 
@@ -136,12 +127,15 @@ class _Copier:
         kind = stat.S_IFMT(status.st_mode)
         first = (status.st_dev, status.st_ino)
         if kind == stat.S_IFDIR:
-            os.mkdir(name, 0o700, dir_fd=target)
-            with _inside(source, name, os.O_DIRECTORY) as inner, _opened(_directory(name, target)) as copy:
+            with _inside(source, name, os.O_DIRECTORY) as inner, _opened(self._merge(name, target, inner)) as copy:
                 if inner is None:  # another file system is mounted here: what it covers cannot be seen
                     self._give(status, copy, None)
                 else:
                     self._directory(inner, copy, path)
+            return
+        if not self._is_first:
+            _discard(name, target)
+        if is_whiteout(status):
             return
         if status.st_nlink > 1 and first in self._links:
             os.link(self._links[first], name, src_dir_fd=self._target, dst_dir_fd=target, follow_symlinks=False)
@@ -157,9 +151,28 @@ class _Copier:
         else:
             return
         if kind != stat.S_IFREG:
+            copy_xattrs(f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{target}/{name}")
             os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
         if status.st_nlink > 1:
             self._links[first] = path
+
+    def _merge(self, name: str, target: int, source: int | None) -> int:
+        """Open the directory `name` in `target` for the entries of `source`: a new one, or what is there by lowers."""
+        kind = 0 if self._is_first else _kind(name, target)
+        if kind and (kind != stat.S_IFDIR or (source is not None and is_opaque(source))):
+            _discard(name, target)
+            kind = 0
+        if not kind:
+            os.mkdir(name, 0o700, dir_fd=target)
+            return _directory(name, target)
+        os.chmod(name, 0o700, dir_fd=target)
+        fd = _directory(name, target)
+        try:
+            clear_xattrs(fd)  # those above count alone, and a default ACL would go over to new entries
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def _file(self, source: int, target: int, name: str, status: os.stat_result) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -221,6 +234,25 @@ def _inside(directory: int, name: str, flags: int) -> Iterator[int | None]:
         return
     with _opened(fd):
         yield fd
+
+
+def _kind(name: str, directory: int) -> int:
+    """Give the S_IFMT of an entry; 0 where there is none."""
+    try:
+        return stat.S_IFMT(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return 0
+
+
+def _discard(name: str, target: int) -> None:
+    """Remove what a lower has at a place that now belongs to the one above it."""
+    try:
+        os.unlink(name, dir_fd=target)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        with _opened(_directory(".", target)) as top:
+            remove_tree(f"/proc/self/fd/{top}/{name}")
 
 
 def _directory(path: str, at: int | None = None) -> int:

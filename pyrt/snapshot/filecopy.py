@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 
-__all__ = ["copy_data", "copy_xattrs"]
+__all__ = ["clear_xattrs", "copy_data", "copy_xattrs"]
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2): _IOW(0x94, 9, int)
 _CHUNK = 1 << 30  # copy_file_range(2) takes no more than 2 GiB; a smaller step lets Ctrl-C in
@@ -33,10 +33,14 @@ def copy_data(source: int, target: int) -> None:
     os.ftruncate(target, size)
 
 
-def copy_xattrs(source: int, target: int) -> None:
-    """Copy the extended attributes that may be read here and written there; an overlay's own stay behind."""
+def copy_xattrs(source: int | str, target: int | str) -> None:
+    """Copy the extended attributes that may be read here and written there; an overlay's own stay behind.
+
+    Both are descriptors, or both paths, at whose end no link is followed.
+    """
+    is_followed = isinstance(source, int)
     try:
-        names = os.listxattr(source)
+        names = os.listxattr(source, follow_symlinks=is_followed)
     except OSError as e:
         if e.errno not in _NO_XATTR:
             raise
@@ -45,7 +49,24 @@ def copy_xattrs(source: int, target: int) -> None:
         if name.startswith(("trusted.overlay.", "user.overlay.")):
             continue
         try:
-            os.setxattr(target, name, os.getxattr(source, name))
+            value = os.getxattr(source, name, follow_symlinks=is_followed)
+            os.setxattr(target, name, value, follow_symlinks=is_followed)
+        except OSError as e:
+            if e.errno not in _NO_XATTR:
+                raise
+
+
+def clear_xattrs(fd: int) -> None:
+    """Remove the extended attributes that may be removed."""
+    try:
+        names = os.listxattr(fd)
+    except OSError as e:
+        if e.errno not in _NO_XATTR:
+            raise
+        return
+    for name in names:
+        try:
+            os.removexattr(fd, name)
         except OSError as e:
             if e.errno not in _NO_XATTR:
                 raise

@@ -22,7 +22,9 @@ def hostile(public_rootfs: Path, scratch: Path) -> Path:
 def victim(request: pytest.FixtureRequest, shell: Shell, hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell on the hostile image, by an overlay and by a copy."""
     if request.param == "copying":
-        monkeypatch.setattr(shell.engine._probe, "refusal", lambda lower, user_namespace=None: "refused by the test")
+        monkeypatch.setattr(
+            shell.engine._snapshotters._probe, "refusal", lambda lower, user_namespace=None: "refused by the test"
+        )
     return Shell(shell.engine, f"rootfs:{hostile}")
 
 

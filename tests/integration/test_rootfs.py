@@ -20,7 +20,9 @@ ln -s /new /etc/link; rm -r /var; mkdir /var; touch /var/fresh
 @pytest.fixture
 def copying(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell of an engine to which the kernel refuses every overlay."""
-    monkeypatch.setattr(shell.engine._probe, "refusal", lambda lower, user_namespace=None: "refused by the test")
+    monkeypatch.setattr(
+        shell.engine._snapshotters._probe, "refusal", lambda lower, user_namespace=None: "refused by the test"
+    )
     return shell
 
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrt.runtime.bundle import File
-from pyrt.runtime.rootfs import group_files, missing_parents, top_lower
+from pyrt.runtime.rootfs import group_files, missing_parents
+from pyrt.runtime.stack import Stack, short_name
+from pyrt.snapshot import ephemeral
 
 PARTS = st.lists(st.sampled_from(["a", "b", "ab", "c"]), min_size=1, max_size=5)
 PATHS = PARTS.map(lambda parts: "/" + "/".join(parts))
@@ -43,8 +45,16 @@ def test_every_parent_is_made_once_and_before_its_children(paths: list[str], the
     assert known == {"/"} | there | set(made)
 
 
-@given(st.lists(st.text("ab/:\\,é", min_size=1), min_size=1, max_size=4))
-def test_the_top_is_what_was_escaped_first(lowers: list[str]) -> None:
-    escaped = [lower.replace("\\", "\\\\").replace(":", "\\:") for lower in lowers]
+@given(st.lists(st.text("ab/:\\,é=", min_size=1).map("/".__add__), min_size=1, max_size=4), st.booleans())
+def test_an_overlay_reads_the_directories_that_were_written(lowers: list[str], user_namespace: bool) -> None:
+    stack = Stack.read(ephemeral(lowers, user_namespace=user_namespace))
 
-    assert top_lower(":".join(escaped)) == lowers[0]
+    assert stack.lowers == tuple(lowers)
+    assert (stack.upper, stack.work, stack.is_private) == (None, None, True)
+    assert stack.data == ((("userxattr", ""),) if user_namespace else ())
+
+
+@given(st.integers(0, 40000))
+def test_short_names_are_short_and_differ(number: int) -> None:
+    assert int(short_name(number), 36) == number
+    assert len(short_name(number)) <= (1 if number < 36 else 2 if number < 1296 else 3 if number < 46656 else 4)

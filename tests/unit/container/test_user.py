@@ -10,6 +10,7 @@ from pyrt.container.spec import Identity
 from pyrt.container.user import MAX_FILE_BYTES, resolve_user
 from pyrt.errors import InvalidArgument
 from pyrt.oci.spec import User
+from pyrt.snapshot import Merged
 
 PASSWD = """root:x:0:0:root:/root:/bin/sh
 # comment:x:1:1::/:
@@ -42,9 +43,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def resolve(image: Path) -> Iterator[Resolve]:
-    root = os.open(image, os.O_PATH | os.O_DIRECTORY)
-    yield lambda user, group_add=(): resolve_user(root, user, group_add)
-    os.close(root)
+    yield lambda user, group_add=(): resolve_user(Merged((str(image),)).open, user, group_add)
 
 
 def identity(uid: int, gid: int, home: str = "/", *more: int) -> Identity:

@@ -13,6 +13,7 @@ from pyrt._native.path import open_in_root
 from pyrt.errors import NameInUse, SyscallError
 from pyrt.oci.spec import Mount
 from pyrt.snapshot import Copying, Snapshotter, copy_tree
+from tests.chains import opaque
 from tests.suites.snapshotter import SnapshotterSuite
 from tests.users import USER_ID, python_as_user
 
@@ -29,8 +30,8 @@ class TestCopying(SnapshotterSuite):
 
     def test_remove_leaves_nothing(self, snapshotter: Snapshotter, directory: Path, lower: Path) -> None:
         (lower / "etc").chmod(0o500)
-        snapshotter.prepare("c1", str(lower))
-        snapshotter.prepare("c1", str(lower), "/other")
+        snapshotter.prepare("c1", [str(lower)])
+        snapshotter.prepare("c1", [str(lower)], "/other")
         (lower / "etc").chmod(0o700)
 
         snapshotter.remove("c1")
@@ -39,7 +40,7 @@ class TestCopying(SnapshotterSuite):
 
     def test_a_failed_copy_leaves_nothing(self, snapshotter: Snapshotter, directory: Path) -> None:
         with pytest.raises(SyscallError) as caught:
-            snapshotter.prepare("c1", "/does/not/exist")
+            snapshotter.prepare("c1", ["/does/not/exist"])
 
         assert caught.value.errno == errno.ENOENT
         assert list(directory.iterdir()) == []
@@ -48,7 +49,7 @@ class TestCopying(SnapshotterSuite):
 def test_the_copy_is_bound(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
 
-    mount = copy_tree(str(tmp_path / "source"), str(tmp_path / "target"), "/data")
+    mount = copy_tree([str(tmp_path / "source")], str(tmp_path / "target"), "/data")
 
     assert mount == Mount("/data", "bind", str(tmp_path / "target"), ("bind",))
 
@@ -58,7 +59,7 @@ def test_a_target_that_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
 
     with pytest.raises(NameInUse):
-        copy_tree(str(tmp_path / "source"), str(tmp_path / "target"))
+        copy_tree([str(tmp_path / "source")], str(tmp_path / "target"))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
 
@@ -72,13 +73,42 @@ def test_times_modes_and_attributes_come_over(tmp_path: Path) -> None:
     os.utime(source / "file", ns=(1_000_000_001, 2_000_000_002))
     os.utime(source, ns=(3_000_000_003, 4_000_000_004))
 
-    copy_tree(str(source), str(tmp_path / "target"))
+    copy_tree([str(source)], str(tmp_path / "target"))
 
     copy = tmp_path / "target"
     status = (copy / "file").stat()
     assert os.getxattr(copy / "file", "user.note") == b"kept"
     assert (status.st_mtime_ns, stat.S_IMODE(status.st_mode)) == (2_000_000_002, 0o400)
     assert copy.stat().st_mtime_ns == 4_000_000_004
+
+
+def test_attributes_of_an_overlay_stay_behind(tmp_path: Path) -> None:
+    opaque(tmp_path / "top/opaque")
+    (tmp_path / "base/opaque/old").mkdir(parents=True)
+    os.setxattr(tmp_path / "top/opaque", "user.mine", b"y")
+    os.setxattr(tmp_path / "base/opaque", "user.other", b"y")
+
+    copy_tree([str(tmp_path / "top"), str(tmp_path / "base")], str(tmp_path / "target"))
+
+    assert os.listdir(tmp_path / "target") == ["opaque"]
+    assert os.listdir(tmp_path / "target/opaque") == []
+    assert os.listxattr(tmp_path / "target/opaque") == ["user.mine"]
+
+
+def test_a_closed_directory_of_a_lower_takes_what_is_above(tmp_path: Path) -> None:
+    for lower in ("top", "base"):
+        (tmp_path / lower / "closed").mkdir(parents=True)
+        (tmp_path / lower / "closed" / lower).touch()
+        (tmp_path / lower / "closed").chmod(0o500)
+        (tmp_path / lower).chmod(0o500)
+
+    copy_tree([str(tmp_path / "top"), str(tmp_path / "base")], str(tmp_path / "target"))
+    for lower in ("top", "base"):
+        (tmp_path / lower).chmod(0o700)
+        (tmp_path / lower / "closed").chmod(0o700)
+
+    assert sorted(os.listdir(tmp_path / "target/closed")) == ["base", "top"]
+    assert stat.S_IMODE((tmp_path / "target/closed").stat().st_mode) == 0o500
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:
@@ -88,7 +118,7 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
         file.seek(64 << 20)
         file.write(b"end")
 
-    copy_tree(str(source), str(tmp_path / "target"))
+    copy_tree([str(source)], str(tmp_path / "target"))
 
     status = (tmp_path / "target/sparse").stat()
     assert status.st_size == (64 << 20) + 3
@@ -102,7 +132,7 @@ def test_hard_links_stay_links_across_directories(tmp_path: Path) -> None:
     (source / "a/b/one").write_text("x")
     (source / "z/two").hardlink_to(source / "a/b/one")
 
-    copy_tree(str(source), str(tmp_path / "target"))
+    copy_tree([str(source)], str(tmp_path / "target"))
 
     one, two = (tmp_path / "target/a/b/one").stat(), (tmp_path / "target/z/two").stat()
     assert (one.st_ino, one.st_nlink) == (two.st_ino, 2)
@@ -116,7 +146,7 @@ def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret/key").write_text("private")
     (source / "way").symlink_to(tmp_path / "secret")
 
-    copy_tree(str(source), str(tmp_path / "target"))
+    copy_tree([str(source)], str(tmp_path / "target"))
 
     assert (tmp_path / "target/way").is_symlink()
     assert not (tmp_path / "target/way").resolve().is_relative_to(tmp_path / "target")
@@ -135,7 +165,7 @@ def test_a_directory_swapped_for_a_link_leads_nowhere(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("pyrt.snapshot.copying.open_in_root", swap_first)
     with pytest.raises(SyscallError):
-        copy_tree(str(source), str(tmp_path / "target"))
+        copy_tree([str(source)], str(tmp_path / "target"))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["secret", "source"]
 
@@ -150,7 +180,7 @@ def test_an_interrupted_copy_is_removed(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("pyrt.snapshot.copying.copy_data", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        copy_tree(str(source), str(tmp_path / "target"))
+        copy_tree([str(source)], str(tmp_path / "target"))
 
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
@@ -165,13 +195,13 @@ def test_a_tree_too_deep_is_refused(tmp_path: Path) -> None:
     os.close(here)
 
     with pytest.raises(SyscallError) as caught:
-        copy_tree(str(tmp_path / "d"), str(tmp_path / "target"))
+        copy_tree([str(tmp_path / "d")], str(tmp_path / "target"))
 
     assert caught.value.errno == errno.ENAMETOOLONG
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
-_COPY = "import sys; from pyrt.snapshot import copy_tree; copy_tree(*sys.argv[1:])"
+_COPY = "import sys; from pyrt.snapshot import copy_tree; copy_tree(sys.argv[1:2], sys.argv[2])"
 
 
 @pytest.mark.needs("root")
@@ -195,7 +225,7 @@ def test_owners_devices_and_set_id_bits_come_over_for_root(tmp_path: Path) -> No
     (source / "tool").chmod(0o6755)
     os.mknod(source / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
-    copy_tree(str(source), str(tmp_path / "target"))
+    copy_tree([str(source)], str(tmp_path / "target"))
 
     tool, null = (tmp_path / "target/tool").stat(), (tmp_path / "target/null").stat()
     assert (tool.st_uid, tool.st_gid, stat.S_IMODE(tool.st_mode)) == (1234, 2345, 0o6755)

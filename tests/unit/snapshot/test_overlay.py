@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from pyrt._native.userns import UserNamespace
 from pyrt.errors import InvalidOption, SyscallError
 from pyrt.oci.spec import Mount
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
-from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter, ephemeral
+from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter, Uppers, ephemeral
 from pyrt.snapshot.probe import _explain
 from tests.suites.snapshotter import SnapshotterSuite
+from tests.views import in_view
 
 
 @pytest.mark.needs("overlay")
@@ -25,6 +27,55 @@ class TestOverlay(SnapshotterSuite):
             return OverlayProbe().shortcoming(str(lower))
         with UserNamespaces() as namespaces:
             return OverlayProbe().shortcoming(str(lower), namespaces.get(own_mappings()))
+
+
+@pytest.mark.needs("overlay")
+class TestUppers(SnapshotterSuite):
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        return tmp_path / "containers: a, b"
+
+    @pytest.fixture
+    def snapshotter(self, directory: Path) -> Snapshotter:
+        return Uppers(str(directory), user_namespace=os.geteuid() != 0)
+
+    def test_what_was_written_is_in_the_upper(self, snapshotter: Uppers, lower: Path) -> None:
+        lower.chmod(0o751)
+
+        in_view(snapshotter.prepare("c1", [str(lower)]), "echo mine >new; rm script")
+        again = in_view(snapshotter.mount("c1", [str(lower)]), "cat new; ls script || echo gone")
+        upper = Path(snapshotter.upper("c1"))
+        names, mode = sorted(os.listdir(upper)), upper.stat().st_mode & 0o7777
+        snapshotter.remove("c1")
+
+        assert (names, mode) == (["new", "script"], 0o751)
+        assert again.split() == ["mine", "gone"]
+
+    def test_remove_leaves_nothing(self, snapshotter: Uppers, directory: Path, lower: Path) -> None:
+        for destination in ("", "/a", "/a%2f"):
+            in_view(snapshotter.prepare("c1", [str(lower)], destination), "mkdir x; chmod 0 x")
+        uppers = {snapshotter.upper("c1", destination) for destination in ("", "/a", "/a%2f")}
+
+        snapshotter.remove("c1")
+
+        assert len(uppers) == 3
+        assert list(directory.iterdir()) == []
+
+    def test_a_failure_leaves_nothing(self, snapshotter: Uppers, directory: Path) -> None:
+        with pytest.raises(SyscallError) as caught:
+            snapshotter.prepare("c1", ["/does/not/exist"])
+
+        assert caught.value.errno == errno.ENOENT
+        assert list(directory.iterdir()) == []
+
+    def test_trees_of_other_ids_are_removed_by_who_can(self, directory: Path, lower: Path) -> None:
+        removed: list[str] = []
+        snapshotter = Uppers(str(directory), remover=removed.append)
+
+        snapshotter.prepare("c1", [str(lower)])
+        snapshotter.remove("c1")
+
+        assert removed == [f"{directory}/c1"]
 
 
 def test_an_ephemeral_overlay_names_its_lowers_and_no_upper() -> None:
