@@ -131,6 +131,11 @@ def _vm() -> str | None:
     return None if os.environ.get("VM_RUN") == "1" else "the tests do not run inside a throw-away virtual machine"
 
 
+def _sse4_2() -> str | None:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return None if "sse4_2" in flags else "the processor has no SSE4.2"
+
+
 GATES: dict[str, Callable[[], str | None]] = {
     "root": _root,
     "userns": lambda: _run("unshare", "--user", "--map-root-user", "true"),
@@ -147,5 +152,9 @@ GATES: dict[str, Callable[[], str | None]] = {
     "crun": _on_path("crun"),
     "runc": _on_path("runc"),
     "bwrap": _on_path("bwrap"),
+    "bsdtar": _on_path("bsdtar"),
+    "docker-registry": _on_path("docker-registry"),
+    "skopeo": _on_path("skopeo"),
+    "sse4_2": _sse4_2,
     "vm": _vm,
 }
