@@ -48,12 +48,19 @@ def door(name: str, *c_sources: str) -> Extension:
     )
 
 
+TAR = [f"prt_tar{part}.c" for part in ("", "_life", "_number", "_pax", "_sparse")]
+TARWRITE = [f"prt_tarwrite{part}.c" for part in ("", "_header", "_links", "_walk", "_xattr")]
+UNTAR = [f"prt_untar{part}.c" for part in ("", "_attributes", "_later", "_link", "_make", "_place", "_remove")]
 DOORS = [
     door("cgroup", "prt_cgroup.c", "prt_error.c"),
+    door("copyup", "prt_copyup.c", "prt_upper.c", "prt_removal.c", "prt_merged.c", "prt_copy.c", "prt_error.c"),
     door("error", "prt_error.c"),
     door("mount", "prt_mount.c", "prt_error.c"),
     door("path", "prt_path.c", "prt_error.c"),
     door("spawn", "prt_mount.c", "prt_spawn.c", "prt_error.c"),
+    door("tarwrite", *TARWRITE, "prt_copy.c", "prt_path.c", "prt_error.c"),
+    door("treediff", "prt_treediff.c", "prt_merged.c", "prt_names.c", "prt_error.c"),
+    door("untar", *TAR, *UNTAR, "prt_path.c", "prt_error.c"),
     door("userns", "prt_userns.c", "prt_probe.c", "prt_error.c"),
 ]
 CFFI_MODULES = [f"{path}:ffi" for path in sorted(glob("pyrt/_native/_*_build.py"))]

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.fixtures import ARCHITECTURES, Fixtures, fixtures
-from benchmarks.harness import Case, Missing, Options, Row, against, interleave, median, missing, row
+from benchmarks.harness import Case, Missing, Options, Row, against, interleave, median, missing, row, usable
 from benchmarks.timer import Timer
 
 __all__ = ["run"]
@@ -46,7 +46,7 @@ def run(options: Options) -> list[Row]:
 
 def _latency(made: Fixtures, timers: dict[str, Timer], options: Options, stack: ExitStack) -> list[Row]:
     host, nop = timers["host"], [str(made.nop)]
-    cases, rows = _usable(
+    cases, rows = usable(
         {
             "vfork + exec": lambda: peers.floor(made, "vfork + exec", "bare"),
             "floor": lambda: peers.floor(made, "floor"),
@@ -64,7 +64,7 @@ def _latency(made: Fixtures, timers: dict[str, Timer], options: Options, stack: 
     except Missing as reason:
         rows += [missing(name, reason) for name in ("crun run", _NATIVE, "runc run", "podman run", "docker run")]
     else:
-        more, lacking = _usable(
+        more, lacking = usable(
             {
                 "crun run": lambda: peers.crun(made, inside, "crun run"),
                 _NATIVE: lambda: peers.crun(made, inside, _NATIVE, ARCHITECTURES[:1]),
@@ -91,7 +91,7 @@ def _throughput(made: Fixtures, timer: Timer, options: Options) -> list[Row]:
             return [runs * 1e6 / _ask_pyrt(made, timer, runs, jobs)["wall_us"]]
 
         pair = (Case(f"floor, {jobs} at once", floor), Case(f"pyrt.run, {jobs} at once", pyrt))
-        cases, lacking = _usable({case.name: partial(_as_it_is, case) for case in pair})
+        cases, lacking = usable({case.name: partial(_as_it_is, case) for case in pair})
         series = interleave(cases, options.rounds(full=15, quick=3), warm_up=0)
         rows += [
             row(name, rates, "a second", note=f"{runs} containers a run") for name, rates in series.items()
@@ -108,7 +108,7 @@ def _imports(timer: Timer, options: Options) -> list[Row]:
     }
     interpreter = {name: [sys.executable, "-c", code] for name, code in programs.items()}
     made = {name: Case(name, partial(timer.spawn, argv), batch=3) for name, argv in interpreter.items()}
-    cases, rows = _usable({name: partial(_as_it_is, case) for name, case in made.items()})
+    cases, rows = usable({name: partial(_as_it_is, case) for name, case in made.items()})
     series = interleave(cases, options.rounds(full=20, quick=5))
     empty = median(series.pop("nothing"))
     return [row(name, [time - empty for time in times], "ms", scale=1e3) for name, times in series.items()] + rows
@@ -142,20 +142,6 @@ def _targets(value: dict[str, float]) -> list[Row]:
         if name in value:
             rows.append(against(f"{name} (target)", value[name], unit, limit))
     return rows
-
-
-def _usable(made: dict[str, Made]) -> tuple[list[Case], list[Row]]:
-    """Make each case and try it once: give those that work, and a row with the reason for each that does not."""
-    cases, rows = [], []
-    for name, make in made.items():
-        try:
-            case = make()
-            case.sample(1)
-        except Missing as reason:
-            rows.append(missing(name, reason))
-        else:
-            cases.append(case)
-    return cases, rows
 
 
 def _as_it_is(case: Case) -> Case:

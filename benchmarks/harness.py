@@ -31,6 +31,7 @@ __all__ = [
     "order",
     "percentile",
     "row",
+    "usable",
 ]
 
 Row = dict[str, Any]
@@ -80,6 +81,20 @@ def interleave(cases: Sequence[Case], rounds: int, *, warm_up: int = 1) -> dict[
             case = cases[index]
             series[case.name].extend(case.sample(case.batch))
     return series
+
+
+def usable(made: Mapping[str, Callable[[], Case]]) -> tuple[list[Case], list[Row]]:
+    """Make each case and try it once: give those that work, and a row with the reason for each that does not."""
+    cases, rows = [], []
+    for name, make in made.items():
+        try:
+            case = make()
+            case.sample(1)
+        except Missing as reason:
+            rows.append(missing(name, reason))
+        else:
+            cases.append(case)
+    return cases, rows
 
 
 def median(values: Sequence[float]) -> float:

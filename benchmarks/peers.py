@@ -24,7 +24,22 @@ from benchmarks.fixtures import ARCHITECTURES, MEMORY_BYTES, PIDS, Fixtures
 from benchmarks.harness import Case, Missing
 from benchmarks.timer import Timer
 
-__all__ = ["bwrap", "crun", "docker", "floor", "floor_times", "podman", "pyrt_command", "pyrt_options", "runc", "world"]
+__all__ = [
+    "bwrap",
+    "crun",
+    "docker",
+    "docker_command",
+    "floor",
+    "floor_times",
+    "podman",
+    "podman_command",
+    "program",
+    "pyrt_command",
+    "pyrt_options",
+    "pyrt_program",
+    "runc",
+    "world",
+]
 
 # Everything that a peer leaves in its world ends with it: the pid namespace ends daemons and monitors, the mount
 # namespace mounts, and the tmpfs and the overlay take the files that engines write outside the directories they were
@@ -47,7 +62,7 @@ def world(made: Fixtures) -> Iterator[Timer]:
     if os.geteuid() != 0:
         raise Missing("needs root")
     unshare = [
-        _program("unshare"),
+        program("unshare"),
         "--mount",
         "--pid",
         "--fork",
@@ -86,7 +101,7 @@ def bwrap(made: Fixtures, timer: Timer) -> Case:
     """bubblewrap with new namespaces on the root file system, read-only: no cgroup, no overlay, no filter."""
     unshare = ["--unshare-pid", "--unshare-uts", "--unshare-ipc", "--unshare-net", "--unshare-cgroup-try"]
     mounts = ["--ro-bind", str(made.rootfs), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
-    return _case("bwrap", timer, [_program("bwrap"), *unshare, *mounts, "--die-with-parent", "/bin/nop"], batch=5)
+    return _case("bwrap", timer, [program("bwrap"), *unshare, *mounts, "--die-with-parent", "/bin/nop"], batch=5)
 
 
 def crun(made: Fixtures, timer: Timer, name: str, architectures: Sequence[str] = ARCHITECTURES) -> Case:
@@ -94,33 +109,42 @@ def crun(made: Fixtures, timer: Timer, name: str, architectures: Sequence[str] =
 
     It compiles the seccomp profile anew each time, and each of `architectures` adds to that.
     """
-    command = [_program("crun"), "--root", f"{made.top}/crun.state", "--cgroup-manager", "cgroupfs"]
+    command = [program("crun"), "--root", f"{made.top}/crun.state", "--cgroup-manager", "cgroupfs"]
     return _oci(made, timer, name, command, architectures, batch=4)
 
 
 def runc(made: Fixtures, timer: Timer) -> Case:
     """`runc run` of the same bundle as crun's."""
-    return _oci(made, timer, "runc run", [_program("runc"), "--root", f"{made.top}/runc.state"], ARCHITECTURES, batch=3)
+    return _oci(made, timer, "runc run", [program("runc"), "--root", f"{made.top}/runc.state"], ARCHITECTURES, batch=3)
 
 
 def podman(made: Fixtures, timer: Timer) -> Case:
     """`podman run --rm` with storage of its own and crun (runc where there is none) below it."""
-    state = made.top / "podman"
-    places = ["--root", f"{state}/root", "--runroot", f"{state}/run", "--tmpdir", f"{state}/tmp"]
-    runtime = shutil.which("crun") or _program("runc")
-    manner = ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", runtime]
-    command = [_program("podman"), *places, *manner]
     limits = [
         f"--ulimit={name}={_hard_limit(name)}" for name in ("nofile", "nproc")
     ]  # its defaults exceed the hard limits
-    return _engine(made, timer, "podman run", command, limits)
+    return _engine(made, timer, "podman run", podman_command(made), limits)
+
+
+def podman_command(made: Fixtures) -> list[str]:
+    """The words that podman's verbs follow, with storage of its own."""
+    state = made.top / "podman"
+    places = ["--root", f"{state}/root", "--runroot", f"{state}/run", "--tmpdir", f"{state}/tmp"]
+    runtime = shutil.which("crun") or program("runc")
+    manner = ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", runtime]
+    return [program("podman"), *places, *manner]
 
 
 def docker(made: Fixtures, timer: Timer) -> Case:
     """`docker run --rm` against a dockerd of its own, with the storage driver that it finds to work."""
-    client, socket = _program("docker"), f"unix://{made.top}/docker.sock"
+    return _engine(made, timer, "docker run", docker_command(made, timer), [])
+
+
+def docker_command(made: Fixtures, timer: Timer) -> list[str]:
+    """Start a dockerd in the timer's world and give the words that docker's verbs follow."""
+    client, socket = program("docker"), f"unix://{made.top}/docker.sock"
     state, log = made.top / "docker", made.top / "dockerd.log"
-    daemon = [_program("dockerd"), f"--data-root={state}/data", f"--exec-root={state}/exec", f"--pidfile={state}/pid"]
+    daemon = [program("dockerd"), f"--data-root={state}/data", f"--exec-root={state}/exec", f"--pidfile={state}/pid"]
     daemon += [f"--host={socket}", "--iptables=false", "--ip6tables=false", "--bridge=none"]
     daemon += ["--exec-opt=native.cgroupdriver=cgroupfs"]
     timer.ask("daemon", argv=daemon, log=str(log))
@@ -129,7 +153,7 @@ def docker(made: Fixtures, timer: Timer) -> Case:
     while True:
         try:
             timer.spawn([*command, "version"], 1)
-            return _engine(made, timer, "docker run", command, [])
+            return command
         except Missing as error:
             if time.monotonic() > deadline:
                 raise Missing(f"dockerd does not answer: {log.read_text()[-300:]}") from error
@@ -143,12 +167,19 @@ def pyrt_options() -> dict[str, Any]:
 
 def pyrt_command(made: Fixtures, timer: Timer) -> Case:
     """`pyrt run` as a command, a new interpreter each time."""
-    beside = Path(sys.executable).with_name("pyrt")
-    program = str(beside) if beside.exists() else _program("pyrt")
     limits = ["--network", "none", "--memory", str(MEMORY_BYTES), "--pids-limit", str(PIDS)]
     return _case(
-        "pyrt run (command)", timer, [program, "run", "--rm", *limits, f"rootfs:{made.rootfs}", "/bin/nop"], batch=3
+        "pyrt run (command)",
+        timer,
+        [pyrt_program(), "run", "--rm", *limits, f"rootfs:{made.rootfs}", "/bin/nop"],
+        batch=3,
     )
+
+
+def pyrt_program() -> str:
+    """Give the path of the command that this interpreter's pyrt comes with."""
+    beside = Path(sys.executable).with_name("pyrt")
+    return str(beside) if beside.exists() else program("pyrt")
 
 
 def _oci(
@@ -180,7 +211,8 @@ def _case(name: str, timer: Timer, command: Sequence[str], batch: int) -> Case:
     return Case(name, lambda runs: timer.spawn(command, runs), batch)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Give the path of a program; raise Missing where it is not on PATH."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if path is None:
         raise Missing(f"{name} is not on PATH")

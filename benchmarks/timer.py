@@ -7,6 +7,7 @@ around or in the timer. `Timer` is the near end; `python -m benchmarks.timer` is
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -151,6 +152,11 @@ class FarEnd:
             for _ in range(count):
                 start()
             return (_private_kib() - before) / count
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """Give what a function of the benchmarks (`module:name`) gives, in this process."""
+        module, _, name = function.partition(":")
+        return getattr(importlib.import_module(f"benchmarks.{module}"), name)(**arguments)
 
     def daemon(self, argv: list[str], log: str) -> int:
         """Start a program that stays until this process ends, and give its pid; its output goes to the file `log`."""

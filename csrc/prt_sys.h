@@ -187,6 +187,55 @@ static inline long sys_pread(int fd, void *to, size_t size, int64_t offset)
 	return PRT_SYS(SYS_pread64, fd, to, size, offset, 0, 0);
 }
 
+struct stat;
+struct timespec;
+
+static inline int sys_fstat(int fd, struct stat *st)
+{
+	return (int)PRT_SYS(SYS_fstat, fd, st, 0, 0, 0, 0);
+}
+
+static inline int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	return (int)PRT_SYS(SYS_newfstatat, dirfd, path, st, flags, 0, 0);
+}
+
+static inline int sys_linkat(int from, const char *name, int dirfd, const char *path, int flags)
+{
+	return (int)PRT_SYS(SYS_linkat, from, name, dirfd, path, flags, 0);
+}
+
+/* Times of access and modification; a NULL path: of the descriptor. */
+static inline int sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+	return (int)PRT_SYS(SYS_utimensat, dirfd, path, times, flags, 0, 0);
+}
+
+static inline int sys_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+	return (int)PRT_SYS(SYS_fsetxattr, fd, name, value, size, flags, 0);
+}
+
+static inline int sys_lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+	return (int)PRT_SYS(SYS_lsetxattr, path, name, value, size, flags, 0);
+}
+
+static inline int sys_ftruncate(int fd, int64_t size)
+{
+	return (int)PRT_SYS(SYS_ftruncate, fd, size, 0, 0, 0, 0);
+}
+
+static inline long sys_pwrite(int fd, const void *from, size_t size, int64_t offset)
+{
+	return PRT_SYS(SYS_pwrite64, fd, from, size, offset, 0, 0);
+}
+
+static inline long sys_getdents64(int fd, void *to, size_t size)
+{
+	return PRT_SYS(SYS_getdents64, fd, to, size, 0, 0, 0);
+}
+
 static inline long sys_bpf(int command, void *attr, size_t size)
 {
 	return PRT_SYS(SYS_bpf, command, attr, size, 0, 0, 0);

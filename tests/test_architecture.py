@@ -32,9 +32,12 @@ BOUNDS = {
     "Cython": {"_native"},
     "aiohttp": {"api", "registry.server"},
     "asyncio": {"aio", "api", "registry.server"},
+    "backports": {"layer"},
     "cffi": {"_native"},
     "click": {"cli"},
+    "compression": {"layer"},
     "cython": {"_native"},
+    "isal": {"layer"},
     "libc": {"_native"},
     "cpython": {"_native"},
     "msgpack": {"state", "sandbox"},
@@ -43,7 +46,7 @@ BOUNDS = {
     "rich": {"cli"},
     "urllib3": {"registry", "build"},
 }
-UNLOADED = {"aiohttp", "asyncio", "click", "pyroute2", "rich", "urllib3"}
+UNLOADED = {"aiohttp", "asyncio", "backports", "click", "isal", "pyroute2", "rich", "urllib3"}
 MAX_FILE_LINES = 399
 MAX_FUNCTION_LINES = 49
 CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\s+\(?([^#\n]*)|c?import\s+([\w.]+))", re.MULTILINE)

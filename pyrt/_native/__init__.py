@@ -6,4 +6,17 @@ clone and exec, lies beside them. Nothing here decides anything.
 
 from __future__ import annotations
 
-__all__ = ["cgroup", "copyup", "error", "flock", "mount", "path", "spawn", "syscalls", "untar", "userns"]
+__all__ = [
+    "cgroup",
+    "copyup",
+    "error",
+    "flock",
+    "mount",
+    "path",
+    "spawn",
+    "syscalls",
+    "tarwrite",
+    "treediff",
+    "untar",
+    "userns",
+]

@@ -5,7 +5,11 @@ from __future__ import annotations
 from cffi import FFI
 
 ffi = FFI()
-ffi.cdef("long syscall(long number, ...);")
+ffi.cdef("""
+    #define SYS_prctl ...
+    #define SYS_setns ...
+    long syscall(long number, ...);
+""")
 ffi.set_source("pyrt._native._syscalls", "#include <sys/syscall.h>\n#include <unistd.h>\n")
 
 if __name__ == "__main__":

@@ -7,10 +7,22 @@ import errno
 from pyrt._native import _syscalls
 from pyrt.errors import SyscallError
 
-__all__ = ["landlock_abi_version", "refusal"]
+__all__ = ["join_user_namespace", "landlock_abi_version", "refusal", "set_undumpable"]
 
 SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on all architectures
 LANDLOCK_CREATE_RULESET_VERSION = 1
+CLONE_NEWUSER = 0x10000000
+PR_SET_DUMPABLE = 4
+
+
+def join_user_namespace(namespace: int) -> None:
+    """Move this process, of one thread, to a user namespace, with all capabilities there. Raises SyscallError."""
+    _call("setns", _syscalls.lib.SYS_setns, namespace, CLONE_NEWUSER)
+
+
+def set_undumpable() -> None:
+    """Let nobody without the machine's CAP_SYS_PTRACE look into this process (PR_SET_DUMPABLE of prctl(2))."""
+    _call("prctl", _syscalls.lib.SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def landlock_abi_version() -> int:
@@ -30,3 +42,9 @@ def refusal(number: int, *arguments: int) -> int:
     ffi, lib = _syscalls.ffi, _syscalls.lib
     failed: int = lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments))
     return ffi.errno if failed == -1 else 0
+
+
+def _call(name: str, number: int, *arguments: int) -> None:
+    ffi, lib = _syscalls.ffi, _syscalls.lib
+    if lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments)) < 0:
+        raise SyscallError(ffi.errno, name)

@@ -18,7 +18,7 @@ NATIVE = Path(__file__).resolve().parent
 CSRC = NATIVE.parents[1] / "csrc"
 STRICT = """-std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wformat=2"""
-HEADERS = ("error", "path", "mount", "spawn", "cgroup")
+HEADERS = ("error", "path", "mount", "spawn", "cgroup", "tarwrite")
 
 
 class Failure(Exception):

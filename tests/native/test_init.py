@@ -167,9 +167,24 @@ def test_an_unknown_operation_is_refused(hosted: int, kind: int) -> None:
 
 
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("kind", [Kind.EXEC, Kind.DIR, Kind.FILE, Kind.NODE, Kind.SYMLINK, Kind.MKDIRS, Kind.SYSCTL])
+@pytest.mark.parametrize(
+    "kind",
+    [Kind.EXEC, Kind.DIR, Kind.FILE, Kind.NODE, Kind.SYMLINK, Kind.MKDIRS, Kind.SYSCTL, Kind.OVERLAY],
+)
 def test_an_operation_before_its_time_fails(hosted: int, kind: Kind) -> None:
     writer = PlanWriter()
     writer.add(kind, path="/x/y", data=b"x\0")
 
     assert refused(hosted, writer.finish()).step == 1
+
+
+@pytest.mark.needs("root")
+def test_an_overlay_of_nothing_is_refused(hosted: int, tmp_path: Path) -> None:
+    (tmp_path / "M").mkdir()
+    writer = PlanWriter()
+    slot = writer.slot()
+    writer.add(Kind.OVERLAY, path=str(tmp_path), source="M", data=b"lowerdir=none:nothing\0", a=slot)
+
+    error = refused(hosted, writer.finish())
+
+    assert (error.op, error.filename, error.step) == ("mount", "overlay", 1)

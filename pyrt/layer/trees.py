@@ -1,0 +1,256 @@
+"""The contract of who works on trees, and the one that does it in this process.
+
+Trees carries out the verbs on directories that hold layers, whoever their files belong to. A directory is an absolute
+path or a descriptor, which stays the caller's; it is in overlay form. What the verbs mean is said by the functions of
+this room that have their names; what they do with owners, device nodes and an overlay's attributes follows from who
+carries them out:
+
+- root of the machine keeps everything, and says `opaque` in trusted.overlay.* and in user.overlay.*;
+- a user with subordinate ids keeps owners and modes, within the ids of its user namespace; there are no device nodes
+  (but whiteouts, which anybody may make), and an overlay's attributes are user.overlay.*;
+- another user owns all files itself; set-id bits for others are lost.
+
+A verb that fails leaves what it has made so far: `remove` takes it away again. A tree that one may not even list is
+removed like any other, as long as its directories are one's own. Any number of threads may use one Trees, on different
+directories; in a forked child it may be used as well. After `close` it is used no more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from pyrt.errors import InvalidArgument, SyscallError
+
+if TYPE_CHECKING:
+    from pyrt.layer.applied import Applied, Limits, Pending
+    from pyrt.layer.changes import Change
+    from pyrt.layer.write import IdMap
+
+__all__ = ["LocalTrees", "Trees", "is_there", "make_child", "open_path", "parent_of", "remove_child"]
+
+Directory = int | str
+_BATCH = 1000
+
+
+class Trees(Protocol):
+    """Carries out the verbs on trees."""
+
+    def apply(self, chunks: Iterable[bytes], directory: Directory, *, limits: Limits | None = None) -> Applied:
+        """Unpack an uncompressed archive into an empty directory (see apply)."""
+
+    def settle(self, directory: Directory, pending: Pending, lowers: Sequence[Directory]) -> None:
+        """Do what `apply` has left undone, with the settled layers below, the topmost first (see settle)."""
+
+    def write(
+        self,
+        directory: Directory,
+        *,
+        uids: IdMap = (),
+        gids: IdMap = (),
+        latest: int | None = None,
+        root: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the archive of a directory (see write), in pieces of 1 MiB at most."""
+
+    def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:
+        """Give what an upper changes in its lowers, the topmost first (see changes)."""
+
+    def compare(self, before: Directory, after: Directory) -> tuple[Change, ...]:
+        """Give the difference of two plain trees (see compare)."""
+
+    def copy_up(
+        self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
+    ) -> None:
+        """Make `path` of a lower layer appear in the upper (see copy_up)."""
+
+    def make_directory(self, path: str, mode: int = 0o755) -> None:
+        """Make the directory `path`, whatever the umask says; SyscallError where something is there."""
+
+    def remove(self, directory: str) -> None:
+        """Remove a directory with all that is in it; one that is not there is no error. Raises SyscallError."""
+
+    def close(self) -> None:
+        """End what works for this object. A second call does nothing."""
+
+
+class LocalTrees:
+    """The verbs in this process, with its rights."""
+
+    def apply(self, chunks: Iterable[bytes], directory: Directory, *, limits: Limits | None = None) -> Applied:
+        """Unpack an archive (see Trees)."""
+        from pyrt.layer.apply import apply
+
+        return apply(chunks, directory, limits=limits)
+
+    def settle(self, directory: Directory, pending: Pending, lowers: Sequence[Directory]) -> None:
+        """Do what `apply` has left undone (see Trees)."""
+        from pyrt.layer.settle import settle
+
+        settle(directory, pending, lowers)
+
+    def write(
+        self,
+        directory: Directory,
+        *,
+        uids: IdMap = (),
+        gids: IdMap = (),
+        latest: int | None = None,
+        root: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the archive of a directory (see Trees)."""
+        from pyrt.layer.write import write
+
+        return write(directory, uids=uids, gids=gids, latest=latest, root=root)
+
+    def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:
+        """Give what an upper changes (see Trees)."""
+        from pyrt.layer.apply import is_privileged
+        from pyrt.layer.changes import changes
+
+        return changes(upper, lowers, userxattr=not is_privileged())
+
+    def compare(self, before: Directory, after: Directory) -> tuple[Change, ...]:
+        """Give the difference of two trees (see Trees)."""
+        from pyrt.layer.changes import compare
+
+        return compare(before, after)
+
+    def copy_up(
+        self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
+    ) -> None:
+        """Copy up (see Trees)."""
+        from pyrt.layer.apply import default_owner, is_privileged
+        from pyrt.layer.copyup import copy_up
+
+        own_ids, userxattr = default_owner() == "caller", not is_privileged()
+        copy_up(lowers, upper, path, work=work, userxattr=userxattr, own_ids=own_ids)
+
+    def make_directory(self, path: str, mode: int = 0o755) -> None:
+        """Make a directory (see Trees)."""
+        with parent_of(path) as (parent, name):
+            make_child(parent, name, mode)
+
+    def remove(self, directory: str) -> None:
+        """Remove a tree (see Trees)."""
+        if is_there(directory):
+            with parent_of(directory) as (parent, name):
+                remove_child(parent, name)
+
+    def close(self) -> None:
+        """Do nothing (see Trees)."""
+
+
+@contextmanager
+def parent_of(path: str) -> Iterator[tuple[int, str]]:
+    """Give a descriptor (O_PATH) of the directory above an absolute path, and the last component."""
+    above, name = _split(path)
+    fd = open_path(above)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
+
+
+def is_there(path: str) -> bool:
+    """Say whether an absolute path leads to anything. Raises InvalidArgument where it is none, or is the root."""
+    return os.path.lexists(os.path.join(*_split(path)))
+
+
+def open_path(directory: str) -> int:
+    """Open a directory so that who may read it can do so by the descriptor (O_PATH). Raises SyscallError."""
+    with _told("open", directory):
+        return os.open(directory, os.O_PATH | os.O_DIRECTORY)
+
+
+def make_child(parent: int, name: str, mode: int) -> None:
+    """Make a directory in another. Raises SyscallError."""
+    with _told("mkdir", name):
+        os.mkdir(name, 0o700, dir_fd=parent)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+
+def remove_child(parent: int, name: str) -> None:
+    """Remove a directory in another with all that is in it.
+
+    Directories inside go up to the top one first, so that no depth needs more than two descriptors; whatever stops
+    this, all that is left is below `name`. Raises SyscallError.
+    """
+    with _told("remove", name):
+        top = _enter(parent, name)
+        try:
+            while entries := _some(top):
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        _flatten(top, entry.name)
+                    else:
+                        _unlink(top, entry.name)
+        finally:
+            os.close(top)
+        os.rmdir(name, dir_fd=parent)
+
+
+def _split(path: str) -> tuple[str, str]:
+    above, name = os.path.split(os.path.normpath(path))
+    if not name or not above.startswith("/"):
+        raise InvalidArgument(f"{path!r} is no absolute path of a directory below the root", argument="path")
+    return above, name
+
+
+def _flatten(top: int, name: str) -> None:
+    """Remove a directory of the top one; those that are in it move up to where it was."""
+    with _told("remove", name):
+        inner = _enter(top, name)
+        try:
+            while entries := _some(inner):
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        os.close(_enter(inner, entry.name))
+                        os.rename(entry.name, f".prt-{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=top)
+                    else:
+                        _unlink(inner, entry.name)
+        finally:
+            os.close(inner)
+        os.rmdir(name, dir_fd=top)
+
+
+def _enter(parent: int, name: str) -> int:
+    """Open a directory to be emptied or moved: for who is not root, its owner may have closed it to itself."""
+    if os.geteuid() != 0:
+        fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            with suppress(PermissionError):
+                os.chmod(f"/proc/self/fd/{fd}", 0o700)
+        finally:
+            os.close(fd)
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def _unlink(parent: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except OSError as error:
+        raise SyscallError(error.errno or errno.EIO, "remove", name) from error
+
+
+def _some(directory: int) -> list[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        return list(islice(entries, _BATCH))
+
+
+@contextmanager
+def _told(operation: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SyscallError):
+            raise
+        raise SyscallError(error.errno or errno.EIO, operation, name) from error
