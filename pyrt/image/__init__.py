@@ -1,27 +1,54 @@
-"""Images: immutable views of what a container starts from, whatever medium holds them.
+"""Images: immutable views of what a container starts from, whatever medium holds them, and the verbs on them.
 
-Takes an image name, gives an ImageView: its ImageConfig, and the Rootfs that a container of it gets. Raises
-InvalidReference, ImageNotFound and Unsupported.
+Takes image names, media and archives; gives an ImageView (its ImageConfig, and the Rootfs that a container of it gets),
+Image and ImageCollection (`engine.images`), `copy` between any two media. Raises InvalidReference, ImageNotFound,
+Unsupported, IntegrityError, InvalidSpec, Conflict and what registries answer.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pyrt.image.open import TRANSPORTS, open_image
 from pyrt.image.rootfs import DirectoryView
 from pyrt.image.view import DEFAULT_PATH, ImageView
+from pyrt.image.views import PullPolicy, Views
 
 if TYPE_CHECKING:
+    from pyrt.image.collection import Image, ImageCollection
     from pyrt.image.host import HostView
+    from pyrt.image.progress import OnProgress, Progress
+    from pyrt.image.workshop import Workshop
 
-__all__ = ["DEFAULT_PATH", "TRANSPORTS", "DirectoryView", "HostView", "ImageView", "open_image"]
+__all__ = [
+    "DEFAULT_PATH",
+    "TRANSPORTS",
+    "DirectoryView",
+    "HostView",
+    "Image",
+    "ImageCollection",
+    "ImageView",
+    "OnProgress",
+    "Progress",
+    "PullPolicy",
+    "Views",
+    "Workshop",
+    "open_image",
+]
+
+_HOMES = {
+    "HostView": "host",
+    "Image": "collection",
+    "ImageCollection": "collection",
+    "OnProgress": "progress",
+    "Progress": "progress",
+    "Workshop": "workshop",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load the view of the host when it is asked for (PEP 562)."""
-    if name != "HostView":
+    """Load what most runs do not need when it is asked for (PEP 562)."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pyrt.image.host import HostView
-
-    return HostView
+    return getattr(import_module(f"pyrt.image.{_HOMES[name]}"), name)

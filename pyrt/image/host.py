@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyrt.errors import Unsupported
 from pyrt.image.hostlayout import HostTree, TopEntry, is_within, one_overlay, overlay_each
@@ -24,8 +24,9 @@ from pyrt.image.mountinfo import parse_mountinfo
 from pyrt.image.private import hide_private
 from pyrt.image.view import DEFAULT_PATH
 from pyrt.oci.config import ImageConfig
+from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
-from pyrt.snapshot import Overlay, Snapshotter
+from pyrt.snapshot import Overlay, Snapshotter, Uppers
 
 __all__ = ["HostView"]
 
@@ -53,16 +54,36 @@ class HostView:
         """True (see ImageView)."""
         return True
 
+    @property
+    def image_id(self) -> None:
+        """None (see ImageView)."""
+        return None
+
+    @property
+    def chain(self) -> tuple[Digest, ...]:
+        """Nothing (see ImageView)."""
+        return ()
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directories that are to be below overlays (see ImageView)."""
         return (self._inside if user_namespace else self._outside)[1]
 
     def rootfs(self, snapshotter: Snapshotter, key: str) -> Rootfs:
-        """Give the root, the same value for every container: nothing has to be prepared (see ImageView)."""
-        if not isinstance(snapshotter, Overlay):
+        """Give the root: the same value for every container, unless what they write is kept (see ImageView)."""
+        if not isinstance(snapshotter, Overlay | Uppers):
             reason = f"the {snapshotter.name} snapshotter would copy the whole machine; it needs the kernel's overlay"
             raise Unsupported(self.name, reason)
-        return (self._inside if snapshotter.user_namespace else self._outside)[0]
+        root = (self._inside if snapshotter.user_namespace else self._outside)[0]
+        if isinstance(snapshotter, Overlay):
+            return root
+        kept = [
+            snapshotter.prepare(key, (m.destination or "/",), m.destination) if m.type == "overlay" else m
+            for m in root.mounts
+        ]  # each overlay shows the host's directory of its own name
+        return replace(root, mounts=tuple(kept))
+
+    def close(self) -> None:
+        """Nothing is held (see ImageView)."""
 
 
 def _look(full: bool) -> HostTree:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.manifest import Index, Manifest
 
-__all__ = ["Medium", "OpenBlob", "Source", "Target"]
+__all__ = ["Interruptible", "Medium", "OpenBlob", "Source", "Target"]
 
 OpenBlob = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
@@ -34,6 +34,14 @@ class Medium(Protocol):
 
     def close(self) -> None:
         """Free what it holds. A second call does nothing."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A medium that may wait for others, and can be told not to."""
+
+    def interrupt(self) -> None:
+        """Let all that is under way and all that is asked for later fail soon. Any thread may call this."""
 
 
 class Source(Medium, Protocol):
@@ -55,8 +63,11 @@ class Target(Medium, Protocol):
     def has(self, descriptor: Descriptor) -> bool:
         """Say whether this blob or document is there already."""
 
-    def put(self, descriptor: Descriptor, open_blob: OpenBlob) -> None:
-        """Write a blob. `open_blob` may be called again where writing has to begin anew."""
+    def put(self, descriptor: Descriptor, open_blob: OpenBlob) -> str | None:
+        """Write a blob that is not there yet, and give None, or what was done instead, in Docker's words.
+
+        `open_blob` may be called again where writing has to begin anew.
+        """
 
     def put_manifest(self, document: Manifest | Index) -> None:
         """Write a document that the top one refers to."""

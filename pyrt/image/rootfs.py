@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pyrt.errors import ImageNotFound, InvalidReference
 from pyrt.image.view import DEFAULT_PATH
 from pyrt.oci.config import ImageConfig
+from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Snapshotter
 
@@ -48,10 +49,23 @@ class DirectoryView:
         """False (see ImageView)."""
         return False
 
+    @property
+    def image_id(self) -> None:
+        """None (see ImageView)."""
+        return None
+
+    @property
+    def chain(self) -> tuple[Digest, ...]:
+        """Nothing (see ImageView)."""
+        return ()
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directory (see ImageView)."""
         return (self.directory,)
 
     def rootfs(self, snapshotter: Snapshotter, key: str) -> Rootfs:
         """Prepare the one snapshot of the directory (see ImageView)."""
-        return Rootfs((snapshotter.prepare(key, self.directory),))
+        return Rootfs((snapshotter.prepare(key, (self.directory,)),))
+
+    def close(self) -> None:
+        """Nothing is held (see ImageView)."""

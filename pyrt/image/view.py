@@ -1,8 +1,8 @@
 """The contract of an image view.
 
 A view is what one image name means at the moment it is opened, and never changes afterwards: `config` says how the
-image wants to be run, `rootfs` how a container's root comes to be from it. A view holds nothing open and may be used by
-any number of threads and containers; opening one may cost milliseconds, using it does not.
+image wants to be run, `rootfs` how a container's root comes to be from it. Until it is closed nobody collects what it
+shows, so it is closed when the containers that were made of it have ended. It may be used by any number of threads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pyrt.oci.config import ImageConfig
+from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Snapshotter
 
@@ -33,6 +34,14 @@ class ImageView(Protocol):
     def is_host(self) -> bool:
         """Whether it shows this machine: costly to open, and far too large to copy."""
 
+    @property
+    def image_id(self) -> Digest | None:
+        """The image of the store that it shows, None for others."""
+
+    @property
+    def chain(self) -> tuple[Digest, ...]:
+        """The ChainIDs of that image's layers, the base first."""
+
     def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
         """Give the directories that an Overlay of this view has below it: all of them must be fit for one."""
 
@@ -41,3 +50,6 @@ class ImageView(Protocol):
 
         Raises Unsupported where this snapshotter cannot show this image, and what Snapshotter.prepare raises.
         """
+
+    def close(self) -> None:
+        """Let go of what it shows. A second call does nothing."""

@@ -1,0 +1,99 @@
+"""Docker's filters of images: dangling, label, reference, before, since, until."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from pyrt.errors import InvalidOption
+from pyrt.image.inspect import created_seconds, seconds
+from pyrt.image.record import StoredImage
+from pyrt.image.store import ImageStore
+from pyrt.oci.reference import Reference
+
+__all__ = ["Filters", "chooser"]
+
+Filters = Mapping[str, str | bool | Sequence[str]]
+Chooser = Callable[[StoredImage], bool]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def chooser(store: ImageStore, filters: Filters | None, *, known: Sequence[str]) -> Chooser:
+    """Give the function that says of an image whether all filters let it pass; values of one filter are alternatives.
+
+    `known` are the filters that this verb has. Raises InvalidOption, and ImageNotFound for an image in before or since.
+    """
+    choosers = []
+    for name, given in (filters or {}).items():
+        if name not in known:
+            raise InvalidOption(f"there is no filter {name!r} here, but {', '.join(known)}", argument="filters")
+        values = [str(given).lower()] if isinstance(given, bool) else [given] if isinstance(given, str) else list(given)
+        choosers.append(_CHOOSERS[name](store, values))
+    return lambda image: all(chooses(image) for chooses in choosers)
+
+
+def _dangling(store: ImageStore, values: list[str]) -> Chooser:
+    if not set(values) <= {"true", "false", "1", "0"}:
+        raise InvalidOption(f"dangling is true or false, not {values[0]!r}", argument="filters")
+    wanted = {value in ("true", "1") for value in values}
+    return lambda image: (not image.tags) in wanted
+
+
+def _label(store: ImageStore, values: list[str]) -> Chooser:
+    pairs = [value.partition("=") for value in values]
+
+    def has_all(image: StoredImage) -> bool:
+        labels = store.document(image).config.labels
+        return all(name in labels and (not equals or labels[name] == value) for name, equals, value in pairs)
+
+    return has_all
+
+
+def _reference(store: ImageStore, values: list[str]) -> Chooser:
+    def is_called(reference: Reference) -> bool:
+        names = (reference.familiar_repository, reference.familiar, str(reference))
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in values)
+
+    return lambda image: any(is_called(reference) for reference in image.tags)
+
+
+def _created(store: ImageStore, value: str) -> int:
+    return created_seconds(store.document(store.find(value)))
+
+
+def _before(store: ImageStore, values: list[str]) -> Chooser:
+    limit = min(_created(store, value) for value in values)
+    return lambda image: created_seconds(store.document(image)) < limit
+
+
+def _since(store: ImageStore, values: list[str]) -> Chooser:
+    limit = max(_created(store, value) for value in values)
+    return lambda image: created_seconds(store.document(image)) > limit
+
+
+def _until(store: ImageStore, values: list[str]) -> Chooser:
+    limit = min(_moment(value) for value in values)
+    return lambda image: created_seconds(store.document(image)) <= limit
+
+
+def _moment(text: str) -> float:
+    """Read a time: RFC 3339, seconds since 1970, or how long ago (`24h`, `10m`)."""
+    if text[:-1].isdigit() and text[-1] in _UNITS:
+        return time.time() - int(text[:-1]) * _UNITS[text[-1]]
+    if text.isdigit():
+        return int(text)
+    moment = seconds(text)
+    if not moment:
+        raise InvalidOption(f"{text!r} is no time: write 24h, 2026-01-31T12:00:00Z or seconds", argument="filters")
+    return moment
+
+
+_CHOOSERS: dict[str, Callable[[ImageStore, list[str]], Chooser]] = {
+    "before": _before,
+    "dangling": _dangling,
+    "label": _label,
+    "reference": _reference,
+    "since": _since,
+    "until": _until,
+}

@@ -1,0 +1,114 @@
+"""Images of the store: as a view that containers start from, and as a Source that can be copied from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyrt.content import ContentStore
+from pyrt.errors import ImageNotFound, NotFound
+from pyrt.image.record import StoredImage
+from pyrt.image.store import ImageStore
+from pyrt.oci.config import ImageConfig
+from pyrt.oci.descriptor import Descriptor
+from pyrt.oci.digest import Digest
+from pyrt.oci.image import ImageDocument
+from pyrt.oci.manifest import Index, Manifest, parse
+from pyrt.runtime.bundle import Rootfs
+from pyrt.snapshot import Hold, Layers, Snapshotter
+
+__all__ = ["StoreSource", "StoredView"]
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """The view of one image of the store. Its layers are held until it is closed: nobody collects them meanwhile."""
+
+    name: str
+    document: ImageDocument
+    directories: tuple[str, ...]
+    hold: Hold | None
+
+    @classmethod
+    def open(cls, store: ImageStore, image: StoredImage, name: str) -> StoredView:
+        """Open an image under the name that it was asked for by. Raises ImageNotFound, Unsupported."""
+        document = store.document(image)
+        hold = hold_chain(store.layers, image)
+        directories = tuple(layer.directory for layer in store.layers.chain(image.record.chain[-1])) if hold else ()
+        return cls(name, document, directories, hold)
+
+    @property
+    def config(self) -> ImageConfig:
+        """How the image asks to be run (see ImageView)."""
+        return self.document.config
+
+    @property
+    def is_host(self) -> bool:
+        """False (see ImageView)."""
+        return False
+
+    @property
+    def image_id(self) -> Digest:
+        """The image's id (see ImageView)."""
+        return self.document.digest
+
+    @property
+    def chain(self) -> tuple[Digest, ...]:
+        """The ChainIDs of its layers (see ImageView)."""
+        return self.document.chain_ids
+
+    def lowers(self, *, user_namespace: bool) -> tuple[str, ...]:
+        """Give the directories of the layers, the topmost first (see ImageView)."""
+        return self.directories
+
+    def rootfs(self, snapshotter: Snapshotter, key: str) -> Rootfs:
+        """Prepare the one snapshot of all layers (see ImageView)."""
+        return Rootfs((snapshotter.prepare(key, self.directories),))
+
+    def close(self) -> None:
+        """Let the layers go. A second call does nothing."""
+        if self.hold is not None:
+            self.hold.close()
+
+
+def hold_chain(layers: Layers, image: StoredImage) -> Hold | None:
+    """Hold what an image is made of. Raises ImageNotFound where it has been removed meanwhile."""
+    if not image.record.chain:
+        return None
+    try:
+        return layers.hold(image.record.chain[-1])
+    except NotFound:
+        raise ImageNotFound(f"{image.id.short}: the image was removed meanwhile") from None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSource:
+    """An image of the store as a medium to copy from."""
+
+    content: ContentStore
+    image: StoredImage
+    name: str
+
+    def resolve(self) -> Manifest | Index:
+        """Give the image's manifest (see Source)."""
+        return self.manifest(self.image.record.manifest)
+
+    def manifest(self, descriptor: Descriptor) -> Manifest | Index:
+        """Give a document (see Source)."""
+        return parse(self.content.read(descriptor.digest), descriptor.media_type)
+
+    @contextmanager
+    def blob(self, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """Open a blob. It was verified when it came in, and has not been written since (see Source)."""
+        with self.content.open(descriptor.digest) as file:
+            yield iter(lambda: file.read(_READ_BYTES), b"")
+
+    def path_of(self, descriptor: Descriptor) -> str:
+        """Give the file that a blob is. Raises BlobNotFound."""
+        return self.content.path(descriptor.digest)
+
+    def close(self) -> None:
+        """Nothing is held."""
