@@ -19,7 +19,7 @@ SANITIZE := build/sanitize
 SANITIZE_TESTS ?= $(wildcard tests/native) \
 	$(shell grep -rlE --include='test_*.py' 'pyrt\._native|Engine' tests/unit tests/property tests/integration tests/hostile)
 
-.PHONY: help demo build test test-root test-user test-vm lint lint-python lint-c lint-words format sanitize bench wheel-abi3 clean
+.PHONY: help demo build test test-root test-user test-vm lint lint-python lint-c lint-words format sanitize fuzz bench wheel-abi3 clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -100,6 +100,18 @@ sanitize: $(VENV)/equipped ## the tests that reach C under ASan and UBSan
 	cd $(SANITIZE) && PYTHONPATH=. PYTHONMALLOC=malloc \
 		LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 		$(abspath $(PY)) -m pytest $(PYTEST_ARGS) -p no:cacheprovider --timeout 600 $(SANITIZE_TESTS)
+
+FUZZ := build/fuzz
+FUZZ_SECONDS ?= 600
+FUZZ_SOURCES := tests/native/fuzz_untar.c csrc/prt_path.c csrc/prt_error.c \
+	$(filter-out csrc/prt_tarwrite%,$(wildcard csrc/prt_tar*.c csrc/prt_untar*.c))
+
+fuzz: $(VENV)/equipped ## feed the tar reader what nobody would write, under ASan and UBSan, for FUZZ_SECONDS (600)
+	.ci/equipment
+	$(PY) -m tests.native.fuzz_seeds $(FUZZ)/seeds
+	mkdir -p $(FUZZ)/corpus
+	clang $(STRICT) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(FUZZ_SOURCES) -o $(FUZZ)/untar
+	cd $(FUZZ) && ./untar -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -dict=seeds.dict -verbosity=0 -print_final_stats=1 corpus seeds
 
 bench: build ## time pyrt against its floor and its peers
 	$(PY) -m benchmarks $(ARGS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from pyrt.cli.checks import CONTAINER, Check, examine
-from pyrt.engine import default_root
+from pyrt.state import default_root
 
 __all__ = ["can_run", "command", "in_lines"]
 

@@ -48,7 +48,11 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
         one("--entrypoint", "entrypoint", values.plain, "PROGRAM", "in the place of the image's entrypoint"),
         one("--stop-signal", "stop_signal", values.signal, "SIGNAL", "signal that asks the program to end"),
         switch("--init", "init", "run an init as PID 1, which passes signals on and reaps"),
-        switch("--rm", "removed", "remove the container at its end, as always"),
+        switch("--rm", "removed", "remove the container at its end (default true); --rm=false keeps it"),
+        one("--name", "name", values.plain, "NAME", "what to call a container that is kept"),
+        one("--pull", "pull", values.plain, "always|missing|never", "when to ask the image's registry (missing)"),
+        one("--platform", "platform", values.plain, "OS/ARCH", "which image of several to pull"),
+        switch("-q --quiet", "quiet", "show no progress of a pull"),
         many("-l --label", "labels", values.plain, "KEY[=VALUE]", "set a label"),
         many("--label-file", "label_files", values.label_file, "FILE", "set the labels of a file"),
     ),
@@ -116,28 +120,24 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
         many("--landlock-ro", "landlock_read_only", values.plain, "PATH", "read and execute below PATH, nowhere else"),
         many("--landlock-rw", "landlock_read_write", values.plain, "PATH", "do anything below PATH, nothing elsewhere"),
     ),
-    "": (
-        switch("--help", "help", "show this list"),
-        switch("-q --quiet", "quiet"),  # docker's, about the progress of a pull, of which there is none
-    ),
+    "": (switch("--help", "help", "show this list"),),
 }
 
 BY_NAME: Mapping[str, Flag] = {name: flag for flags in SECTIONS.values() for flag in flags for name in flag.names}
 
 _DETACHED = "a container ends with its command here; there are no detached ones yet"
-_NAMED = "the container of a run has no name, for it is gone when the command ends"
 _NETWORK = "there are no networks yet; --network none or host"
-_REGISTRY = "images are of this machine (host:, rootfs:DIR); there are no registries yet"
+_TRUST = "there are no signed tags; name an image by its digest"
 _LOGS = "the output comes here; there are no logs yet"
 _HEALTH = "there are no health checks yet"
 _VOLUMES = "there are no volumes yet; bind a directory with -v DIR:TARGET"
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(["-d", "--detach", "--restart", "--stop-timeout", "--detach-keys"], _DETACHED),
-    **dict.fromkeys(["--name", "--cidfile"], _NAMED),
+    "--cidfile": "give a container that is kept a name: --rm=false --name NAME",
     **dict.fromkeys(["-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--link-local-ip"], _NETWORK),
     **dict.fromkeys(["--ip", "--ip6", "--mac-address", "--net-alias", "--network-alias"], _NETWORK),
-    **dict.fromkeys(["--pull", "--platform", "--disable-content-trust"], _REGISTRY),
+    **dict.fromkeys(["--disable-content-trust"], _TRUST),
     **dict.fromkeys(["--log-driver", "--log-opt"], _LOGS),
     **dict.fromkeys(["--health-cmd", "--health-interval", "--health-retries", "--health-timeout"], _HEALTH),
     **dict.fromkeys(["--health-start-period", "--health-start-interval", "--no-healthcheck"], _HEALTH),

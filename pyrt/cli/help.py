@@ -11,8 +11,9 @@ __all__ = ["show"]
 
 WIDTH = 100
 ABOUT = """
-Run a program in a new container of IMAGE: `host:` (the programs of this machine), `host:full`, or `rootfs:DIR`.
-Nothing that it writes outlives it, except below a bound directory.
+Run a program in a new container of IMAGE: a name as docker has it, which is pulled where it is missing, `host:` (the
+programs of this machine), `rootfs:DIR`, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`. Nothing that it writes
+outlives it, except below a bound directory.
 """
 EXIT_CODES = """
 The exit code is the program's own; 128+n where signal n ended it, 137 where it ran out of memory; 127 and 126 where it

@@ -10,11 +10,12 @@ from pyrt.cli.arguments import Given, read_flags
 from pyrt.cli.flags import BY_NAME, REFUSED
 from pyrt.container import RunOptions
 from pyrt.errors import InvalidOption
+from pyrt.image import PullPolicy
 
 __all__ = ["Request", "read_request"]
 
 ALL_STREAMS = frozenset({"stdin", "stdout", "stderr"})
-_OWN = frozenset({"attach", "help", "interactive", "output_limit", "quiet", "removed", "sig_proxy", "timeout"})
+_OWN = frozenset("attach help interactive name output_limit platform pull quiet removed sig_proxy timeout".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Request:
     sig_proxy: bool = True
     timeout: float | None = None
     output_limit_bytes: int | None = None
+    pull: PullPolicy = "missing"
+    platform: str | None = None
+    quiet: bool = False
+    remove: bool = True
+    name: str | None = None
     help: bool = False
 
     @property
@@ -48,8 +54,6 @@ def read_request(words: Sequence[str]) -> Request:
         return Request(help=True)
     if not rest:
         raise InvalidOption("is missing; pyrt run --help shows how to call it", argument="IMAGE")
-    if not values.get("removed", True):
-        raise InvalidOption("a run is always removed at its end", argument="--rm")
     image, args = rest[0], rest[2:] if rest[1:2] == ["--"] else rest[1:]
     return Request(
         image=image,
@@ -60,6 +64,11 @@ def read_request(words: Sequence[str]) -> Request:
         sig_proxy=values.get("sig_proxy", True),
         timeout=values.get("timeout"),
         output_limit_bytes=values.get("output_limit"),
+        pull=values.get("pull", "missing"),
+        platform=values.get("platform"),
+        quiet=values.get("quiet", False),
+        remove=values.get("removed", True),
+        name=values.get("name"),
     )
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from pyrt.runtime.tty import size
 
 if TYPE_CHECKING:
     from pyrt.cli.terminal import Raw
+    from pyrt.image import OnProgress, Progress
 
 __all__ = ["exit_code", "run"]
 
@@ -63,19 +64,51 @@ def _reads(request: Request) -> bool:
 
 
 def _start(engine: Engine, request: Request) -> Process:
-    if request.tty:
-        options = request.options.copy()
-        options["console_size"] = _terminal_size()
-        return engine.popen(request.image, request.args, **options)
-    taken = PIPE if request.output_limit_bytes is not None else None
-    return engine.popen(
-        request.image,
-        request.args,
-        stdin=0 if _reads(request) else DEVNULL,
-        stdout=taken if "stdout" in request.attached else DEVNULL,
-        stderr=taken if "stderr" in request.attached else DEVNULL,
-        **request.options,
-    )
+    with _pulling(request) as on_progress:
+        if request.tty:
+            options = request.options.copy()
+            options["console_size"] = _terminal_size()
+            return engine.popen(
+                request.image,
+                request.args,
+                pull=request.pull,
+                platform=request.platform,
+                remove=request.remove,
+                name=request.name,
+                on_progress=on_progress,
+                **options,
+            )
+        taken = PIPE if request.output_limit_bytes is not None else None
+        return engine.popen(
+            request.image,
+            request.args,
+            stdin=0 if _reads(request) else DEVNULL,
+            stdout=taken if "stdout" in request.attached else DEVNULL,
+            stderr=taken if "stderr" in request.attached else DEVNULL,
+            pull=request.pull,
+            platform=request.platform,
+            remove=request.remove,
+            name=request.name,
+            on_progress=on_progress,
+            **request.options,
+        )
+
+
+@contextmanager
+def _pulling(request: Request) -> Iterator[OnProgress | None]:
+    """Give what shows a pull, on stderr, for stdout is the program's; it is loaded when there is something to show."""
+    with ExitStack() as stack:
+        show: list[OnProgress] = []
+
+        def on_progress(event: Progress) -> None:
+            if not show:
+                from pyrt.cli.progress import shown
+
+                complain(f"{request.image} is pulled")
+                show.append(stack.enter_context(shown(on_stderr=True)))
+            show[0](event)
+
+        yield None if request.quiet else on_progress
 
 
 class Session:

@@ -14,9 +14,27 @@ from pyrt.errors import InvalidOption
 __all__ = ["dispatch"]
 
 VERBS = {
+    "commit": "Make an image of a kept container.",
+    "copy": "Copy an image between registries, layouts and archives.",
+    "diff": "List what a kept container's program has changed.",
     "doctor": "Say what works on this host, what does not, why, and what would change that.",
+    "export": "Write the files of a kept container as a tar.",
+    "history": "Show the history of an image.",
+    "image": "List, move, keep and remove images.",
+    "images": "List images.",
+    "import": "Make an image from a tar of a root file system.",
+    "inspect": "Show what images are.",
+    "load": "Take the images of an archive.",
+    "ps": "List the containers that are kept.",
+    "pull": "Bring an image from a registry.",
+    "push": "Send an image to its registry.",
+    "rm": "Remove kept containers.",
+    "rmi": "Remove images.",
     "run": "Run a program in a new container.",
+    "save": "Write images as an archive.",
+    "tag": "Give an image one more name.",
 }
+_MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
 
 
 def dispatch(words: Sequence[str]) -> int:
@@ -44,7 +62,7 @@ class Verbs(click.Group):
             return None
         if cmd_name == "run":
             return Verbatim("run", short_help=VERBS["run"], callback=run, add_help_option=False)
-        verb: click.Command = import_module(f"pyrt.cli.{cmd_name}").command
+        verb: click.Command = import_module(f"pyrt.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         return verb
 
 

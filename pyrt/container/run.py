@@ -6,6 +6,7 @@ any exception), the container has ended by then.
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pyrt.runtime.exit import OutputLimit, TimedOut
 from pyrt.runtime.process import Process
 from pyrt.runtime.stdio import TextMode
 
-__all__ = ["Output", "check_input", "follow"]
+__all__ = ["Output", "check_input", "check_timeout", "follow", "text_mode"]
 
 OnLine = Callable[[Any], object]
 
@@ -130,3 +131,22 @@ def check_input(input: Any, stdin: Any, text: TextMode | None) -> None:
         raise InvalidOption("is text, but the streams are bytes: give text=True or bytes", argument="input")
     if not isinstance(input, (str, bytes, bytearray, memoryview)):
         raise InvalidOption(f"{type(input).__name__} is neither bytes nor str", argument="input")
+
+
+def text_mode(text: bool | None, encoding: str | None, errors: str | None) -> TextMode | None:
+    """Give how to read the streams, or None for bytes. Raises InvalidOption for what Python does not know."""
+    for name, value, find in (("encoding", encoding, codecs.lookup), ("errors", errors, codecs.lookup_error)):
+        try:
+            if value is not None:
+                find(value)
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidOption(str(error), argument=name) from error
+    return TextMode(encoding, errors) if text or encoding or errors else None
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise InvalidOption for what is no duration."""
+    given: object = timeout
+    if given is None or (isinstance(given, (int, float)) and not isinstance(given, bool) and given >= 0):
+        return
+    raise InvalidOption(f"{timeout!r} is not a number of seconds", argument="timeout")

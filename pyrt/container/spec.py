@@ -32,7 +32,7 @@ from pyrt.oci.config import ImageConfig
 from pyrt.oci.spec import Linux, Mount, Process, Resources, Rlimit, Root, Spec, User
 from pyrt.runtime.bundle import Bundle, File, Landlock, Rootfs
 
-__all__ = ["Draft", "Identity", "Lookup", "build"]
+__all__ = ["Draft", "Identity", "Lookup", "build", "labels"]
 
 _SIGTERM = 15
 _LAST_ID = 2**31 - 1  # Docker's limit, of users and of groups
@@ -103,7 +103,7 @@ def build(
         domainname=names.domainname,
         mounts=_mounts(request, access, asked, mounted),
         linux=_linux(request, access, asked, mounted, _cgroups_path(options, container_id)),
-        annotations=_labels(config, options),
+        annotations=labels(config, options),
     )
     return Draft(
         spec=spec,
@@ -236,7 +236,8 @@ def _cgroups_path(options: RunOptions, container_id: str) -> str:
     return container_path(f"/{parent}/{container_id}", "cgroup_parent")
 
 
-def _labels(config: ImageConfig, options: RunOptions) -> Mapping[str, str]:
+def labels(config: ImageConfig, options: RunOptions) -> Mapping[str, str]:
+    """Give the labels of an image with the caller's over them. Raises InvalidOption."""
     given = options.get("labels")
     if given is None:
         return config.labels

@@ -63,7 +63,7 @@ class Process:
         stop_signal: int,
         has_terminal: bool,
         effective: Mapping[str, object],
-        on_end: Callable[[Process], None],
+        on_end: Callable[[Process, int], None],
     ) -> None:
         self.args = args
         self.pid = pid
@@ -259,7 +259,7 @@ class Process:
         self.exit_cause = self._cause(code, self._usage)
         self.timings = replace(self.timings, wall_ns=time.monotonic_ns() - self._started_ns)
         try:
-            self._on_end(self)
+            self._on_end(self, code)
         finally:
             self.returncode = code
             self._close_pidfd()

@@ -84,7 +84,7 @@ class Runtime:
         text: TextMode | None = None,
         bufsize: int = -1,
         effective: Mapping[str, object] = MappingProxyType({}),
-        on_end: Callable[[Process], None] = lambda process: None,
+        on_end: Callable[[Process, int], None] = lambda process, code: None,
     ) -> Process:
         """Start a container and return when its program runs.
 
@@ -116,7 +116,7 @@ class Runtime:
             stop_signal=bundle.stop_signal,
             has_terminal=started.terminal is not None,
             effective={**effective, **inherited_limits(bundle.spec)},
-            on_end=lambda process: self._end(process, slot, cgroup, on_end),
+            on_end=lambda process, code: self._end(process, code, slot, cgroup, on_end),
         )
 
     def _bring_up(
@@ -193,10 +193,12 @@ class Runtime:
             opened.callback(os.close, fds[-1])
         return Clones(directories, min(line.size for line in self.mappings.uids)) if fds else None, fds
 
-    def _end(self, process: Process, slot: int, cgroup: Cgroup, on_end: Callable[[Process], None]) -> None:
+    def _end(
+        self, process: Process, code: int, slot: int, cgroup: Cgroup, on_end: Callable[[Process, int], None]
+    ) -> None:
         self._keeper.drop(slot)
         cgroup.remove()
-        on_end(process)
+        on_end(process, code)
 
 
 def make_directory(path: str, mode: int) -> None:

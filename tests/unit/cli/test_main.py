@@ -93,7 +93,7 @@ def modules_after(program: str) -> set[str]:
 
 
 def test_to_start_a_run_loads_no_parser_of_others_and_no_loop() -> None:
-    loaded = modules_after("from pyrt.cli.main import main; main(['run', 'nonsense:']); import pyrt.cli.run")
+    loaded = modules_after("from pyrt.cli.main import main; main(['run', 'rootfs:/nonsense']); import pyrt.cli.run")
 
     assert "pyrt.cli.run" in loaded
     assert not loaded & {"asyncio", "click", "rich", "pyroute2", "json", "logging", "argparse", "ctypes", "cffi"}

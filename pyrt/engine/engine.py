@@ -1,21 +1,13 @@
-"""The engine: builds the rooms bottom-up, runs programs in containers, closes everything top-down.
-
-Takes an image's name, arguments and options; gives a Result or a Process. `run` at the end is the one-liner.
-"""
+"""The engine itself: runs programs in containers."""
 
 from __future__ import annotations
 
-import atexit
-import codecs
-import functools
-import inspect
 import os
 import subprocess
-import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from pyrt.container import (
     Draft,
@@ -26,26 +18,32 @@ from pyrt.container import (
     RunOptions,
     build,
     check_input,
+    check_timeout,
     follow,
     resolve_user,
+    text_mode,
 )
+from pyrt.engine.rooms import Rooms
 from pyrt.errors import ImageNotFound, InvalidOption, PyrtError, SyscallError, Unsupported
-from pyrt.image import ImageView, open_image
+from pyrt.image import ImageView, PullPolicy, Views
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
 from pyrt.runtime.process import Process
-from pyrt.runtime.runtime import Runtime, make_directory
-from pyrt.runtime.stdio import Stream, TextMode
-from pyrt.snapshot import Overlay, OverlayProbe, Snapshotter
+from pyrt.runtime.runtime import Runtime
+from pyrt.runtime.stdio import Stream
+from pyrt.snapshot import Merged, Snapshotter, Snapshotters
+from pyrt.state import default_root, open_root
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Engine", "default_root", "run"]
+    from pyrt.container import ContainerCollection
+    from pyrt.image import Image, ImageCollection, OnProgress
+    from pyrt.registry import RegistryOptions
+
+__all__ = ["Engine"]
 
 Args = Sequence[str | os.PathLike[str]]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Engine:
@@ -56,24 +54,24 @@ class Engine:
     context manager: what still runs then is killed. It may be used by any number of threads.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None, *, cgroup_parent: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        cgroup_parent: str | None = None,
+        registries: RegistryOptions | None = None,
+    ) -> None:
         self._closed = True
         self._root = open_root(default_root() if root is None else os.path.abspath(root))
         self._runtime = Runtime(self._root, cgroup_parent=cgroup_parent)
         self._facts = HostFacts.read(self._runtime.mappings.uids, self._runtime.mappings.gids)
-        self._overlays = {in_userns: Overlay(user_namespace=in_userns) for in_userns in (False, True)}
-        self._probe = OverlayProbe()
-        self._host_views: dict[str, ImageView] = {}
+        self._snapshotters = Snapshotters(f"{self._root}/copies")
+        self._rooms = Rooms(self._root, self._runtime, registries)
+        self._views = Views(lambda: self._rooms.workshop)
         self._running: set[Process] = set()
         self._owner = os.getpid()
         self._closed = False
-        self._clear_copies()
-
-    @property
-    def _copying(self) -> Snapshotter:
-        from pyrt.snapshot import Copying  # for hosts without overlay alone
-
-        return Copying(f"{self._root}/copies")
+        self._snapshotters.clear(is_orphan)
 
     @property
     def root(self) -> Path:
@@ -81,6 +79,20 @@ class Engine:
         from pathlib import Path
 
         return Path(self._root)
+
+    @property
+    def images(self) -> ImageCollection:
+        """The images of this root: pull, push, list, remove, … (see ImageCollection)."""
+        from pyrt.image import ImageCollection
+
+        return ImageCollection(self._rooms.workshop)
+
+    @property
+    def containers(self) -> ContainerCollection[Image]:
+        """The containers that were kept (`remove=False`) when their program ended (see ContainerCollection)."""
+        from pyrt.container import ContainerCollection
+
+        return ContainerCollection(self._rooms.keeping)
 
     def run(
         self,
@@ -101,19 +113,29 @@ class Engine:
         output_action: Literal["truncate", "kill"] = "truncate",
         on_stdout: Callable[[Any], object] | None = None,
         on_stderr: Callable[[Any], object] | None = None,
+        pull: PullPolicy = "missing",
+        platform: str | None = None,
+        on_progress: OnProgress | None = None,
+        remove: bool = True,
+        name: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Result:
         """Run a program in a new container of `image`, wait for its end, and give its Result.
 
-        `image` is `host:` (the programs of this machine), `host:full` or `rootfs:DIR`; `args` None means the image's
-        own command. All of subprocess.run's arguments mean what they mean there, except that output is captured unless
-        it is sent elsewhere, and that stdin is empty unless it is given.
+        `image` is a name as Docker has it, an image's id, `host:` (the programs of this machine), `rootfs:DIR`,
+        `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; `args` None means the image's own command. All of
+        subprocess.run's arguments mean what they mean there, except that output is captured unless it is sent
+        elsewhere, and that stdin is empty unless it is given.
 
         timeout        seconds, after which everything in the container is killed; then `exit_cause` is a TimedOut and
                        the output up to then is in the result. With check=True it raises ProcessTimeout.
         check          raise ProcessFailed unless the program ends with 0.
         output_limit   bytes (or "10m") of each stream to keep: its head and its tail, with a line between them that
                        says how much was left out. output_action="kill" ends the container instead (OutputLimit).
+        pull           when the image's registry is asked: "missing" (the store has no image of this name), "always",
+                       "never". `platform` ("linux/arm64") chooses one of several, `on_progress` is told how it goes.
+        remove         False keeps the container, with what the program has written: see `containers`; `name` is then
+                       what it is called there.
         on_stdout, on_stderr   called with each line as it comes, without its end; nothing is kept then.
 
         The other options are those of `docker run`, under docker-py's names: see RunOptions.
@@ -130,7 +152,19 @@ class Engine:
         if capture_output or on_stderr is not None:
             stderr = subprocess.PIPE if stderr is None else stderr
         stdin = subprocess.PIPE if input is not None else stdin
-        process = self.popen(image, args, stdin=stdin, stdout=stdout, stderr=stderr, **options)
+        process = self.popen(
+            image,
+            args,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pull=pull,
+            platform=platform,
+            on_progress=on_progress,
+            remove=remove,
+            name=name,
+            **options,
+        )
         result = follow(process, output, input=input, timeout=timeout)
         if check:
             result.check_returncode()
@@ -148,6 +182,11 @@ class Engine:
         encoding: str | None = None,
         errors: str | None = None,
         bufsize: int = -1,
+        pull: PullPolicy = "missing",
+        platform: str | None = None,
+        on_progress: OnProgress | None = None,
+        remove: bool = True,
+        name: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Process:
         """Start a program in a new container of `image` and give its Process as soon as the program runs.
@@ -158,13 +197,29 @@ class Engine:
         if self._closed or self._owner != os.getpid():
             raise PyrtError("this engine is closed, or belongs to the process that forked this one: make another")
         mode = text_mode(text, encoding, errors)
+        if remove and name is not None:
+            raise InvalidOption("only a container that is kept has a name: remove=False", argument="name")
+        view = self._views.open(image, pull=pull, platform=platform, on_progress=on_progress)
         container_id = os.urandom(32).hex()
-        view = self._open(image)
-        draft = self._draft(view, args, options, container_id)
-        key = f"{self._runtime.owner}-{container_id}"
-        snapshotter = self._snapshotter(view, draft)
-        try:
+        with ExitStack() as undo:
+            undo.callback(view.close)
+            draft = self._draft(view, args, options, container_id)
+            snapshotter = self._snapshotter(view, draft)
+            key = f"{self._runtime.owner}-{container_id}"
+            kept = None
+            if remove:
+                undo.callback(snapshotter.remove, key)
+            else:
+                kept = self._rooms.keep(view, draft, args, options, snapshotter, container_id, name)
+                undo.callback(kept.undo)
+                snapshotter, key = kept.snapshotter, container_id
             make_sources(draft.created_sources)
+
+            def on_end(process: Process, code: int) -> None:
+                self._running.discard(process)
+                snapshotter.remove(key) if kept is None else kept.ended(code)
+                view.close()
+
             process = self._runtime.start(
                 bundle(view, draft, snapshotter, key),
                 profile=draft.seccomp,
@@ -174,11 +229,9 @@ class Engine:
                 text=mode,
                 bufsize=bufsize,
                 effective={"storage_driver": snapshotter.name},
-                on_end=lambda process: self._forget(process, snapshotter, key),
+                on_end=on_end,
             )
-        except BaseException:
-            snapshotter.remove(key)
-            raise
+            undo.pop_all()
         self._running.add(process)
         return process
 
@@ -190,25 +243,14 @@ class Engine:
         if self._owner == os.getpid():
             for process in tuple(self._running):
                 process.close()
+            self._rooms.close()
         self._runtime.close()
-
-    def _open(self, image: str) -> ImageView:
-        if not isinstance(image, str):
-            raise InvalidOption(f"{type(image).__name__} is no image name", argument="image")
-        view = self._host_views.get(image)
-        if view is None:
-            view = open_image(image)
-            if view.is_host:
-                self._host_views[image] = view
-        return view
 
     def _draft(self, view: ImageView, args: Args | None, options: RunOptions, container_id: str) -> Draft:
         def lookup(user: str, groups: tuple[str, ...]) -> Identity:
-            root = open_directory(view.lowers(user_namespace=False)[0])
-            try:
-                account = resolve_user(root, user, groups)
-            finally:
-                os.close(root)
+            lowers = view.lowers(user_namespace=False)
+            image = Merged(lowers[:1] if view.is_host else lowers)  # those of the host are each at a place of its own
+            account = resolve_user(image.open, user, groups)
             return Identity(account.user, account.home)
 
         return build(view.config, args, options, self._facts, lookup, container_id=container_id)
@@ -217,37 +259,24 @@ class Engine:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""
         in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
         if in_userns and os.geteuid() == 0:
-            return self._overlays[True]  # of idmapped mounts, which no probe by path can stand for
+            return self._snapshotters.overlay(user_namespace=True)  # of idmapped mounts, which no probe by path can try
         userns = self._runtime.user_namespace() if in_userns else None
-        for lower in view.lowers(user_namespace=in_userns):
-            try:
-                refusal = self._probe.refusal(lower, userns)
-            except SyscallError as error:
-                if error.op != "chdir":
-                    raise
-                who = " by the ids of the user namespace" * in_userns
-                raise ImageNotFound(f"{view.name}: {lower} cannot be entered{who}: {error.strerror}") from error
-            if refusal is None:
-                continue
-            if view.is_host:
-                raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
-            if draft.scratch_bytes is not None:
-                raise Unsupported(
-                    "storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}"
-                )
-            return self._copying
-        return self._overlays[in_userns]
-
-    def _forget(self, process: Process, snapshotter: Snapshotter, key: str) -> None:
-        snapshotter.remove(key)
-        self._running.discard(process)
-
-    def _clear_copies(self) -> None:
-        """Remove what processes that were killed have left."""
-        with suppress(FileNotFoundError):
-            for key in os.listdir(f"{self._root}/copies"):
-                if is_orphan(key):
-                    self._copying.remove(key)
+        lowers = view.lowers(user_namespace=in_userns)
+        try:  # layers lie beside each other: one stands for all
+            refused = self._snapshotters.refusal(lowers if view.is_host else lowers[:1], userns)
+        except SyscallError as error:
+            if error.op != "chdir":
+                raise
+            who = " by the ids of the user namespace" * in_userns
+            raise ImageNotFound(f"{view.name}: {error.filename} cannot be entered{who}: {error.strerror}") from error
+        if refused is None:
+            return self._snapshotters.overlay(user_namespace=in_userns)
+        lower, refusal = refused
+        if view.is_host:
+            raise Unsupported(f"{view.name} as a container", f"no overlay of {lower}: {refusal}")
+        if draft.scratch_bytes is not None:
+            raise Unsupported("storage_opt", f"the root has to be a copy, which has no limit: no overlay: {refusal}")
+        return self._snapshotters.copying
 
     def __enter__(self) -> Self:
         return self
@@ -275,91 +304,3 @@ def make_sources(paths: Sequence[str]) -> None:
             os.makedirs(path, exist_ok=True)
         except OSError as error:
             raise InvalidOption(f"the source {path} cannot be made: {error.strerror}", argument="mounts") from error
-
-
-def default_root() -> str:
-    """Give the directory of an engine that was told none (see Engine)."""
-    chosen = os.environ.get("PYRT_ROOT")
-    if chosen:
-        return os.path.abspath(chosen)
-    if os.geteuid() == 0:
-        return "/var/lib/pyrt"
-    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return os.path.join(data, "pyrt")
-
-
-def open_root(root: str) -> str:
-    """Make the directory of an engine. Others may pass through it, as the ids of a user namespace have to."""
-    try:
-        make_directory(root, 0o711)
-        if not os.access(root, os.W_OK | os.X_OK):
-            raise PermissionError(13, "not writable")
-    except OSError as error:
-        message = f"{root} cannot be used: {error.strerror}; choose another with Engine(root=…) or PYRT_ROOT"
-        raise InvalidOption(message, argument="root") from error
-    return root
-
-
-def open_directory(path: str) -> int:
-    """Give a descriptor of a directory that may change, but will not be another one while this is open."""
-    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def text_mode(text: bool | None, encoding: str | None, errors: str | None) -> TextMode | None:
-    """Give how to read the streams, or None for bytes. Raises InvalidOption for what Python does not know."""
-    for name, value, find in (("encoding", encoding, codecs.lookup), ("errors", errors, codecs.lookup_error)):
-        try:
-            if value is not None:
-                find(value)
-        except (LookupError, TypeError, ValueError) as error:
-            raise InvalidOption(str(error), argument=name) from error
-    return TextMode(encoding, errors) if text or encoding or errors else None
-
-
-def check_timeout(timeout: float | None) -> None:
-    """Raise InvalidOption for what is no duration."""
-    given: object = timeout
-    if given is None or (isinstance(given, (int, float)) and not isinstance(given, bool) and given >= 0):
-        return
-    raise InvalidOption(f"{timeout!r} is not a number of seconds", argument="timeout")
-
-
-class _DefaultEngine:
-    """The engine of `run`: made at its first call, anew in a forked child, closed when the program ends."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._engine: Engine | None = None
-        self._owner = 0
-        os.register_at_fork(after_in_child=self._forget)
-
-    def get(self) -> Engine:
-        with self._lock:
-            if self._engine is None:
-                self._engine = Engine()
-                atexit.register(self._engine.close)
-            return self._engine
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-
-
-_default = _DefaultEngine()
-
-
-def shared(method: Callable[Concatenate[Engine, P], T]) -> Callable[P, T]:
-    """Make a function of a method: the same on the engine that the whole program shares."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **arguments: P.kwargs) -> T:
-        return method(_default.get(), *args, **arguments)
-
-    signature = inspect.signature(method)
-    call.__dict__["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return call
-
-
-run = shared(Engine.run)

@@ -1,0 +1,29 @@
+"""`pyrt rm`: remove kept containers."""
+
+from __future__ import annotations
+
+import click
+
+from pyrt.cli.format import complain
+from pyrt.cli.shared import opened
+from pyrt.errors import PyrtError
+
+__all__ = ["command"]
+
+
+@click.command("rm")
+@click.argument("containers", metavar="CONTAINER...", nargs=-1, required=True)
+@click.pass_obj
+def command(root: str | None, containers: tuple[str, ...]) -> int:
+    """Remove containers that have ended, with what their programs have written."""
+    failed = False
+    with opened(root) as engine:
+        for name in containers:
+            try:
+                engine.containers.get(name).remove()
+            except PyrtError as error:
+                failed = True
+                complain(str(error))
+            else:
+                click.echo(name)
+    return int(failed)

@@ -1,0 +1,19 @@
+"""`pyrt tag`: one more name for an image."""
+
+from __future__ import annotations
+
+import click
+
+from pyrt.cli.shared import opened
+
+__all__ = ["command"]
+
+
+@click.command("tag")
+@click.argument("source", metavar="SOURCE_IMAGE[:TAG]")
+@click.argument("target", metavar="TARGET_IMAGE[:TAG]")
+@click.pass_obj
+def command(root: str | None, source: str, target: str) -> None:
+    """Let TARGET_IMAGE refer to SOURCE_IMAGE."""
+    with opened(root) as engine:
+        engine.images.get(source).tag(target)
