@@ -81,10 +81,19 @@ static int add_mark(struct prt_tarwrite *self, size_t path_size, const char *nam
 	return tw_header(&self->head, &entry, &none, &self->scratch, err);
 }
 
+static int add_opaque(struct prt_tarwrite *self, size_t path_size, struct prt_error *err)
+{
+	int is_told = self->xattrs.is_opaque && !(self->options.flags & PRT_TARWRITE_PLAIN);
+
+	return is_told ? add_mark(self, path_size, OPAQUE, err) : 0;
+}
+
 static int add_whiteout(struct prt_tarwrite *self, struct prt_error *err)
 {
 	char name[NAME_MAX + sizeof WHITEOUT] = WHITEOUT;
 
+	if (self->options.flags & PRT_TARWRITE_PLAIN)
+		return 0;
 	strcat(name, self->walk.path + self->walk.path_size);
 	return add_mark(self, self->walk.path_size, name, err);
 }
@@ -97,7 +106,7 @@ static int add_directory(struct prt_tarwrite *self, int fd, const struct stat *s
 	strcpy(self->walk.path + size++, "/");
 	if (add_entry(self, st, '5', "", err) < 0)
 		return -1;
-	if (self->xattrs.is_opaque && add_mark(self, size, OPAQUE, err) < 0)
+	if (add_opaque(self, size, err) < 0)
 		return -1;
 	return tw_walk_enter(&self->walk, fd, st, size, err);
 }
@@ -160,6 +169,7 @@ static int add_next(struct prt_tarwrite *self, struct prt_error *err)
 {
 	static const char end[2 * TW_BLOCK];
 	const char *name = self->walk.path, *first = NULL;
+	int is_plain = (self->options.flags & PRT_TARWRITE_PLAIN) != 0;
 	struct stat st;
 	int directory;
 	int more = tw_walk_next(&self->walk, &directory, err);
@@ -170,6 +180,8 @@ static int add_next(struct prt_tarwrite *self, struct prt_error *err)
 	}
 	name += self->walk.path_size;
 	cleanup_fd int fd = sys_openat(directory, name, O_PATH | O_NOFOLLOW, 0);
+	if (0 && fd == -ENOENT && is_plain) /* overlayfs lists whiteouts of a directory that one layer alone has */
+		return 0;
 	if (fd == -ENOENT)
 		return tw_changed(self->walk.path, "it was removed while the directory was written", err);
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -180,7 +192,7 @@ static int add_next(struct prt_tarwrite *self, struct prt_error *err)
 	}
 	if (S_ISCHR(st.st_mode) && st.st_rdev == 0)
 		return add_whiteout(self, err);
-	if (strncmp(name, WHITEOUT, strlen(WHITEOUT)) == 0)
+	if (!is_plain && strncmp(name, WHITEOUT, strlen(WHITEOUT)) == 0)
 		return refuse(self, EINVAL, "in a layer, a name that begins with .wh. says that another is gone", err);
 	if (st.st_nlink > 1 && !S_ISDIR(st.st_mode) &&
 	    tw_links_meet(&self->links, &st, self->walk.path, &first, err) < 0)
@@ -204,7 +216,7 @@ static int begin(struct prt_tarwrite *self, struct prt_error *err)
 		return -1;
 	if (self->options.flags & PRT_TARWRITE_ROOT && add_entry(self, &st, '5', "", err) < 0)
 		return -1;
-	if (self->xattrs.is_opaque && add_mark(self, 0, OPAQUE, err) < 0)
+	if (add_opaque(self, 0, err) < 0)
 		return -1;
 	return tw_walk_enter(&self->walk, self->root, &st, 0, err);
 }

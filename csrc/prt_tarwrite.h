@@ -20,6 +20,7 @@
 enum prt_tarwrite_flag {
 	PRT_TARWRITE_USERXATTR = 1, /* opaque directories say so in user.overlay.*, not trusted.overlay.* */
 	PRT_TARWRITE_ROOT = 2,      /* the root has an entry, "./" */
+	PRT_TARWRITE_PLAIN = 4,     /* not a layer but the tree that it shows: no whiteouts, nothing opaque */
 };
 
 /* Ids from `outside` on, as the file system has them, are written as ids from `inside` on. */

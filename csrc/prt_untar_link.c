@@ -80,6 +80,8 @@ int untar_link(struct prt_untar *self, struct prt_error *err)
 	cleanup_fd int parent = target_parent(self, target, name, &missing, err);
 	if (missing)
 		return remember_missing(self, target, err);
+	if (parent < 0 && err->code == ELOOP)
+		return prt_fail(err, ELOOP, "untar", self->path, "too many symbolic links lead to its target");
 	if (parent < 0)
 		return -1;
 	ret = sys_fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW);

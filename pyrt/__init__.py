@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.container import Mount, Result, RunOptions, Ulimit
+    from pyrt.container import Container, ContainerCollection, Mount, Result, RunOptions, Ulimit
     from pyrt.engine import Engine, run
     from pyrt.errors import (
         BlobNotFound,
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         VolumeNotFound,
         WrongState,
     )
+    from pyrt.image import Image, ImageCollection, Progress
+    from pyrt.layer import Change
+    from pyrt.registry import Credentials, RegistryOptions
     from pyrt.runtime.bundle import Landlock
     from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
     from pyrt.runtime.process import Process
@@ -53,15 +56,21 @@ if TYPE_CHECKING:
 __all__ = [
     "BlobNotFound",
     "Cancelled",
+    "Change",
     "CommandError",
     "Conflict",
+    "Container",
+    "ContainerCollection",
     "ContainerNotFound",
+    "Credentials",
     "DigestMismatch",
     "DockerfileError",
     "Engine",
     "ExitCause",
     "Exited",
     "Forbidden",
+    "Image",
+    "ImageCollection",
     "ImageNotFound",
     "IntegrityError",
     "InvalidArgument",
@@ -79,8 +88,10 @@ __all__ = [
     "Process",
     "ProcessFailed",
     "ProcessTimeout",
+    "Progress",
     "PyrtError",
     "RegistryError",
+    "RegistryOptions",
     "ResourceBusy",
     "Result",
     "RunOptions",
@@ -100,10 +111,18 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Change": "pyrt.layer",
+    "Container": "pyrt.container",
+    "ContainerCollection": "pyrt.container",
+    "Credentials": "pyrt.registry",
     "Engine": "pyrt.engine",
+    "Image": "pyrt.image",
+    "ImageCollection": "pyrt.image",
     "Landlock": "pyrt.runtime.bundle",
     "Mount": "pyrt.container",
     "Process": "pyrt.runtime.process",
+    "Progress": "pyrt.image",
+    "RegistryOptions": "pyrt.registry",
     "Result": "pyrt.container",
     "RunOptions": "pyrt.container",
     "Ulimit": "pyrt.container",

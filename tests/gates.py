@@ -155,6 +155,7 @@ GATES: dict[str, Callable[[], str | None]] = {
     "bsdtar": _on_path("bsdtar"),
     "docker-registry": _on_path("docker-registry"),
     "skopeo": _on_path("skopeo"),
+    "umoci": _on_path("umoci"),
     "sse4_2": _sse4_2,
     "vm": _vm,
 }

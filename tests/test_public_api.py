@@ -17,8 +17,11 @@ from pyrt import errors
 
 TOP = Path(__file__).resolve().parents[1]
 PUBLIC = {
-    "pyrt.container": {"Mount", "Result", "RunOptions", "Ulimit"},
+    "pyrt.container": {"Container", "ContainerCollection", "Mount", "Result", "RunOptions", "Ulimit"},
     "pyrt.engine": {"Engine", "run"},
+    "pyrt.image": {"Image", "ImageCollection", "Progress"},
+    "pyrt.layer": {"Change"},
+    "pyrt.registry": {"Credentials", "RegistryOptions"},
     "pyrt.runtime.bundle": {"Landlock"},
     "pyrt.runtime.exit": {"Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"},
     "pyrt.runtime.process": {"Process"},

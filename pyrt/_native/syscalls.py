@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from pyrt._native import _syscalls
 from pyrt.errors import SyscallError
 
-__all__ = ["join_user_namespace", "landlock_abi_version", "refusal", "set_undumpable"]
+__all__ = [
+    "join_user_namespace",
+    "landlock_abi_version",
+    "mount",
+    "refusal",
+    "set_undumpable",
+    "unshare_mounts",
+]
 
 SYS_LANDLOCK_CREATE_RULESET = 444  # the same number on all architectures
 LANDLOCK_CREATE_RULESET_VERSION = 1
+CLONE_NEWNS = 0x20000
 CLONE_NEWUSER = 0x10000000
+MS_RDONLY, MS_REC, MS_PRIVATE = 1, 1 << 14, 1 << 18
 PR_SET_DUMPABLE = 4
 
 
 def join_user_namespace(namespace: int) -> None:
     """Move this process, of one thread, to a user namespace, with all capabilities there. Raises SyscallError."""
     _call("setns", _syscalls.lib.SYS_setns, namespace, CLONE_NEWUSER)
+
+
+def unshare_mounts() -> None:
+    """Give this thread mounts of its own, from which nothing reaches those of others. Raises SyscallError.
+
+    Its directory and its root are then in there; descriptors that it has are not.
+    """
+    _call("unshare", _syscalls.lib.SYS_unshare, CLONE_NEWNS)
+    mount("", "/", "", MS_REC | MS_PRIVATE)
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Make or change a mount (mount(2)); options are a page at most. Raises SyscallError."""
+    ffi = _syscalls.ffi
+    source_, target_, kind_, options_ = (
+        ffi.new("char[]", os.fsencode(text)) for text in (source, target, kind, options)
+    )
+    pointers = [int(ffi.cast("uintptr_t", text)) for text in (source_, target_, kind_, options_)]
+    _call("mount", _syscalls.lib.SYS_mount, *pointers[:3], flags, pointers[3])
 
 
 def set_undumpable() -> None:

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 USERXATTR: int
 ROOT: int
+PLAIN: int
 
 class TarWriter:
     def __init__(

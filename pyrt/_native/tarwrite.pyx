@@ -13,6 +13,7 @@ cdef extern from "prt_tarwrite.h" nogil:
     enum:
         PRT_TARWRITE_USERXATTR
         PRT_TARWRITE_ROOT
+        PRT_TARWRITE_PLAIN
 
     struct prt_tarwrite_ids:
         uint32_t inside
@@ -43,6 +44,7 @@ cdef extern from "prt_tarwrite.h" nogil:
 
 USERXATTR = PRT_TARWRITE_USERXATTR
 ROOT = PRT_TARWRITE_ROOT
+PLAIN = PRT_TARWRITE_PLAIN
 
 
 cdef prt_tarwrite_ids *_ids(maps) except NULL:
@@ -63,7 +65,7 @@ cdef class TarWriter:
     """Reads the tree of the directory descriptor `root`, which stays the caller's; for one thread at a time.
 
     `uids` and `gids` are triples (inside, outside, count); no mtime is later than `latest` seconds; `flags` are
-    USERXATTR and ROOT. Raises SyscallError, of `op` "tarwrite" where the tree is to blame.
+    USERXATTR, ROOT and PLAIN. Raises SyscallError, of `op` "tarwrite" where the tree is to blame.
     """
 
     cdef prt_tarwrite *_writer

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
-@click.command("commit")
+@verb("commit")
 @click.argument("container", metavar="CONTAINER")
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
 @click.option("-a", "--author", default="", metavar="NAME", help="Who made it.")

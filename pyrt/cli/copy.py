@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from pyrt.cli.progress import shown
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
-@click.command("copy")
+@verb("copy")
 @click.argument("source", metavar="SOURCE")
 @click.argument("target", metavar="TARGET")
 @click.option("-a", "--all-platforms", is_flag=True, help="Everything that an index refers to.")

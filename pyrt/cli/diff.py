@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
-@click.command("diff")
+@verb("diff")
 @click.argument("container", metavar="CONTAINER")
 @click.pass_obj
 def command(root: str | None, container: str) -> None:

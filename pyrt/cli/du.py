@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pyrt.cli.shared import format_option, opened
+from pyrt.cli.shared import format_option, opened, verb
 from pyrt.cli.table import print_rows
 from pyrt.cli.units import size
 
@@ -19,7 +19,7 @@ HEADINGS = {
 }
 
 
-@click.command("du")
+@verb("du")
 @format_option
 @click.pass_obj
 def command(root: str | None, form: str | None) -> None:

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
 
 __all__ = ["command"]
 
 
-@click.command("export")
+@verb("export")
 @click.argument("container", metavar="CONTAINER")
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; default is standard output.")
 @click.pass_obj

@@ -48,7 +48,7 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
         one("--entrypoint", "entrypoint", values.plain, "PROGRAM", "in the place of the image's entrypoint"),
         one("--stop-signal", "stop_signal", values.signal, "SIGNAL", "signal that asks the program to end"),
         switch("--init", "init", "run an init as PID 1, which passes signals on and reaps"),
-        switch("--rm", "removed", "remove the container at its end (default true); --rm=false keeps it"),
+        switch("--rm", "remove", "remove the container at its end (default true); --rm=false keeps it"),
         one("--name", "name", values.plain, "NAME", "what to call a container that is kept"),
         one("--pull", "pull", values.plain, "always|missing|never", "when to ask the image's registry (missing)"),
         one("--platform", "platform", values.plain, "OS/ARCH", "which image of several to pull"),

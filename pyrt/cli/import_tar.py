@@ -6,12 +6,12 @@ import sys
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
-@click.command("import")
+@verb("import")
 @click.argument("source", metavar="FILE|-")
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
 @click.option(

@@ -7,13 +7,13 @@ import sys
 import click
 
 from pyrt.cli.progress import shown
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
 
 __all__ = ["command"]
 
 
-@click.command("load")
+@verb("load")
 @click.option("-i", "--input", "source", metavar="FILE", help="Read FILE; default is standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.pass_obj

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pyrt.cli.shared import filters, opened, read_filters
+from pyrt.cli.shared import filters, opened, read_filters, verb
 from pyrt.cli.units import size
 
 __all__ = ["command"]
 
 
-@click.command("prune")
+@verb("prune")
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images that have a tag, but no container.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @filters

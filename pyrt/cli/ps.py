@@ -7,7 +7,7 @@ import time
 
 import click
 
-from pyrt.cli.shared import format_option, opened
+from pyrt.cli.shared import format_option, opened, verb
 from pyrt.cli.table import print_rows
 from pyrt.cli.units import ago
 
@@ -24,7 +24,7 @@ HEADINGS = {
 COMMAND_LETTERS = 20
 
 
-@click.command("ps")
+@verb("ps")
 @click.option("-a", "--all", "show_all", is_flag=True, help="Also those that have ended.")
 @click.option("--no-trunc", is_flag=True, help="Show everything in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids alone.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from pyrt.cli.progress import shown
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.oci.reference import Reference
 
 __all__ = ["command"]
 
 
-@click.command("pull")
+@verb("pull")
 @click.argument("name", metavar="NAME[:TAG|@DIGEST]")
 @click.option("-a", "--all-tags", is_flag=True, help="All tags of the repository.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the name alone.")

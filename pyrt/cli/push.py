@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from pyrt.cli.progress import shown
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.oci.reference import Reference
 
 __all__ = ["command"]
 
 
-@click.command("push")
+@verb("push")
 @click.argument("name", metavar="NAME[:TAG]")
 @click.option("-a", "--all-tags", is_flag=True, help="All tags that the repository has here.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the name alone.")

@@ -10,12 +10,11 @@ from pyrt.cli.arguments import Given, read_flags
 from pyrt.cli.flags import BY_NAME, REFUSED
 from pyrt.container import RunOptions
 from pyrt.errors import InvalidOption
-from pyrt.image import PullPolicy
 
 __all__ = ["Request", "read_request"]
 
 ALL_STREAMS = frozenset({"stdin", "stdout", "stderr"})
-_OWN = frozenset("attach help interactive name output_limit platform pull quiet removed sig_proxy timeout".split())
+_OWN = frozenset("attach help interactive output_limit quiet sig_proxy timeout".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,7 @@ class Request:
     sig_proxy: bool = True
     timeout: float | None = None
     output_limit_bytes: int | None = None
-    pull: PullPolicy = "missing"
-    platform: str | None = None
     quiet: bool = False
-    remove: bool = True
-    name: str | None = None
     help: bool = False
 
     @property
@@ -64,11 +59,7 @@ def read_request(words: Sequence[str]) -> Request:
         sig_proxy=values.get("sig_proxy", True),
         timeout=values.get("timeout"),
         output_limit_bytes=values.get("output_limit"),
-        pull=values.get("pull", "missing"),
-        platform=values.get("platform"),
         quiet=values.get("quiet", False),
-        remove=values.get("removed", True),
-        name=values.get("name"),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from pyrt.cli.format import complain
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.errors import PyrtError
 
 __all__ = ["command"]
 
 
-@click.command("rm")
+@verb("rm")
 @click.argument("containers", metavar="CONTAINER...", nargs=-1, required=True)
 @click.pass_obj
 def command(root: str | None, containers: tuple[str, ...]) -> int:

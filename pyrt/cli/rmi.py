@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from pyrt.cli.format import complain
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.errors import ImageNotFound, PyrtError
 
 __all__ = ["command"]
 
 
-@click.command("rmi")
+@verb("rmi")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("-f", "--force", is_flag=True, help="Also where it has names in several repositories, or none at all.")
 @click.option("--no-prune", is_flag=True, help="Leave what has become unused.")

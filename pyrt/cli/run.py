@@ -64,20 +64,12 @@ def _reads(request: Request) -> bool:
 
 
 def _start(engine: Engine, request: Request) -> Process:
+    options = request.options.copy()
     with _pulling(request) as on_progress:
+        options["on_progress"] = on_progress
         if request.tty:
-            options = request.options.copy()
             options["console_size"] = _terminal_size()
-            return engine.popen(
-                request.image,
-                request.args,
-                pull=request.pull,
-                platform=request.platform,
-                remove=request.remove,
-                name=request.name,
-                on_progress=on_progress,
-                **options,
-            )
+            return engine.popen(request.image, request.args, **options)
         taken = PIPE if request.output_limit_bytes is not None else None
         return engine.popen(
             request.image,
@@ -85,12 +77,7 @@ def _start(engine: Engine, request: Request) -> Process:
             stdin=0 if _reads(request) else DEVNULL,
             stdout=taken if "stdout" in request.attached else DEVNULL,
             stderr=taken if "stderr" in request.attached else DEVNULL,
-            pull=request.pull,
-            platform=request.platform,
-            remove=request.remove,
-            name=request.name,
-            on_progress=on_progress,
-            **request.options,
+            **options,
         )
 
 

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
 
 __all__ = ["command"]
 
 
-@click.command("save")
+@verb("save")
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; default is standard output.")
 @click.pass_obj

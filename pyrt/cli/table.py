@@ -4,57 +4,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import click
 
-from pyrt.cli.template import compile_template
-
-__all__ = ["GAP", "listing", "print_rows", "show_document"]
+__all__ = ["GAP", "is_table", "listing", "print_rows"]
 
 GAP = 3
+NARROWEST = 10  # column, with its gap
 Row = Mapping[str, Any]
+
+
+def is_table(form: str | None) -> bool:
+    """Say whether a format is the usual table, in which case `--quiet` counts."""
+    return form in (None, "", "table")
 
 
 def print_rows(rows: Sequence[Row], columns: Sequence[str], headings: Mapping[str, str], form: str | None) -> None:
     """Print rows: as a table of `columns` (None, `table`), as a table of a template's fields (`table {{.ID}}…`), as one
     JSON object a line (`json`), or by a template.
 
-    `headings` are the titles of all the fields that there are.
+    `headings` are the titles of all the fields that there are. Raises InvalidOption for a template that is none.
     """
     for line in listing(rows, columns, headings, form):
         click.echo(line)
 
 
 def listing(rows: Sequence[Row], columns: Sequence[str], headings: Mapping[str, str], form: str | None) -> list[str]:
-    """Give the lines that `print_rows` prints. Raises InvalidOption."""
+    """Give the lines that `print_rows` prints."""
+    if form is None or is_table(form):
+        form = "table " + "\t".join(f"{{{{.{name}}}}}" for name in columns)
     if form == "json":
-        return [json.dumps(dict(row), separators=(",", ":"), ensure_ascii=False) for row in rows]
-    if form in (None, "", "table"):
-        return _aligned([[headings[name] for name in columns], *([str(row[name]) for name in columns] for row in rows)])
-    assert form is not None
-    if form.startswith("table "):
-        template = compile_template(form.removeprefix("table ").strip())
-        titles = {name: headings.get(name, name.upper()) for name in headings}
-        cells = [template.render(row).split("\t") for row in [titles, *rows]]
-        return _aligned(cells)
-    template = compile_template(form)
-    return [template.render(row) for row in rows]
+        return [json.dumps(dict(row), separators=(",", ":"), ensure_ascii=False, sort_keys=True) for row in rows]
+    from pyrt.cli.template import compile_template
+    from pyrt.cli.template_functions import TITLES
+
+    is_titled = form.startswith("table")
+    text = form.removeprefix("table").strip(" ") if is_titled else form.strip(" ")
+    template = compile_template(text.replace("\\t", "\t").replace("\\n", "\n"))
+    lines = [template.render(row) for row in rows]
+    if not is_titled:
+        return lines
+    titles = template.render(headings, TITLES)
+    return aligned([line.split("\t") for text in (titles, *lines) for line in text.split("\n")])
 
 
-def show_document(documents: Sequence[Any], form: str | None) -> None:
-    """Print what `inspect` found: a JSON list, or one line for each by a template."""
-    if form in (None, "", "json"):
-        indent = 4 if form != "json" else None
-        click.echo(json.dumps(list(documents), indent=indent, ensure_ascii=False))
-        return
-    assert form is not None
-    template = compile_template(form)
-    for document in documents:
-        click.echo(template.render(document))
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[at]) for row in cells if at < len(row)) for at in range(max(map(len, cells)))]
-    padded = ([cell.ljust(width + GAP) for cell, width in zip(row, widths, strict=False)] for row in cells)
-    return ["".join(row).rstrip() for row in padded]
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align cells as Go's tabwriter does: a column is as long as its lines are next to each other, and the last cell of
+    a line is in none.
+    """
+    padded = [[*row] for row in rows]
+    for column in range(max(map(len, padded), default=0)):
+        for has_it, run in groupby(padded, lambda row: len(row) - 1 > column):
+            block = list(run) if has_it else []
+            width = max([NARROWEST, *(len(row[column]) + GAP for row in block)])
+            for row in block:
+                row[column] = row[column].ljust(width)
+    return ["".join(row) for row in padded]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from pyrt.cli.shared import opened
+from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
-@click.command("tag")
+@verb("tag")
 @click.argument("source", metavar="SOURCE_IMAGE[:TAG]")
 @click.argument("target", metavar="TARGET_IMAGE[:TAG]")
 @click.pass_obj

@@ -1,227 +1,195 @@
-"""Go's text/template, as far as docker's `--format` is used: fields, pipes, if, range, with, and docker's functions.
+"""Go's text/template, for docker's `--format`.
 
-Takes a template and a document (dicts, lists, plain values), gives text. An unknown field is an InvalidOption, as
-docker refuses it, so that a misspelt name does not look like an empty value.
+Takes a template and a document (dicts, lists, plain values), gives text. A field that is not there is an InvalidOption,
+as docker refuses it, so that a misspelt name does not look like an empty value. The words of errors are docker's.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-from pyrt.errors import InvalidOption
+from pyrt.cli.template_functions import FUNCTIONS, LAZY, CallFailed, Function
+from pyrt.cli.template_syntax import Branch, Call, Command, Jump, Literal, Node, Operand, Path, Pipe, Text, parse
+from pyrt.cli.template_values import Null, go_type, printed, shown
+from pyrt.cli.template_words import wrong
 
 __all__ = ["Template", "compile_template"]
-
-_ACTION = re.compile(r"\{\{(-?)\s*((?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|[^\"`}]|\}(?!\}))*?)\s*(-?)\}\}", re.DOTALL)
-_WORD = re.compile(r'\s*("(?:\\.|[^"\\])*"|`[^`]*`|\$|-?\d+|\(|\)|\||(?:\.[\w]*)+|\w+|\S)')
-
-
-@dataclass(slots=True)
-class _Block:
-    """A part of a template: text, a pipeline's value, or if/range/with with what is in it and after its else."""
-
-    kind: str
-    text: str = ""
-    words: list[str] = field(default_factory=list)
-    body: list[_Block] = field(default_factory=list)
-    otherwise: list[_Block] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template."""
+    """A template that has been read."""
 
-    blocks: list[_Block]
+    text: str
+    nodes: Sequence[Node]
 
-    def render(self, document: Any) -> str:
-        """Fill it in. Raises InvalidOption for a field that is not there, or a function that is not known."""
-        return "".join(_render(self.blocks, document, document))
+    def render(self, document: Any, functions: Mapping[str, Function] = FUNCTIONS) -> str:
+        """Fill it in. Raises InvalidOption for a field that is not there, or for what a function cannot do."""
+        filling = _Filling(self.text, functions, [("$", document)])
+        return "".join(filling.nodes(self.nodes, document))
 
 
 def compile_template(text: str) -> Template:
-    """Read a template; `\\t` and `\\n` outside of actions mean what they mean in Go's strings. Raises InvalidOption."""
-    stack: list[tuple[_Block, list[_Block]]] = []
-    blocks: list[_Block] = []
-    current, at, trim = blocks, 0, False
-    for match in [*_ACTION.finditer(text), None]:
-        literal = text[at : match.start() if match else len(text)].replace("\\t", "\t").replace("\\n", "\n")
-        literal = literal.lstrip() if trim else literal
-        literal = literal.rstrip() if match and match[1] else literal
-        if literal:
-            if match is None and "{{" in literal:
-                raise _wrong(text, "an action has no end: write {{…}}")
-            current.append(_Block("text", literal))
-        if match is None:
-            break
-        at, trim = match.end(), bool(match[3])
-        words = _WORD.findall(match[2])
-        keyword = words[0] if words else ""
-        if keyword in ("if", "range", "with"):
-            block = _Block(keyword, words=words[1:])
-            current.append(block)
-            stack.append((block, current))
-            current = block.body
-        elif keyword in ("else", "end"):
-            if not stack:
-                raise _wrong(text, f"{keyword} without if, range or with")
-            current = stack[-1][0].otherwise if keyword == "else" else stack.pop()[1]
-        elif words and not match[2].startswith("/*"):
-            current.append(_Block("value", words=words))
-    if stack:
-        raise _wrong(text, f"{stack[-1][0].kind} has no end")
-    return Template(blocks)
+    """Read a template. Raises InvalidOption."""
+    return Template(text, parse(text, FUNCTIONS))
 
 
-def _render(blocks: Sequence[_Block], dot: Any, root: Any) -> Iterator[str]:
-    for block in blocks:
-        if block.kind == "text":
-            yield block.text
-            continue
-        value = _pipeline(block.words, dot, root)
-        if block.kind == "value":
-            yield _shown(value)
-        elif block.kind == "range":
-            items = list(value.values()) if isinstance(value, Mapping) else list(value or ())
-            for item in items:
-                yield from _render(block.body, item, root)
-            if not items:
-                yield from _render(block.otherwise, dot, root)
-        elif value:
-            yield from _render(block.body, value if block.kind == "with" else dot, root)
+@dataclass(slots=True)
+class _Filling:
+    text: str
+    functions: Mapping[str, Function]
+    variables: list[tuple[str, Any]]
+    jumped: str = field(default="")
+
+    def nodes(self, nodes: Iterable[Node], dot: Any) -> Iterator[str]:
+        """Give the text of nodes; after a break or continue, which `jumped` tells, no more."""
+        for node in nodes:
+            match node:
+                case Text():
+                    yield node.text
+                case Jump():
+                    self.jumped = node.kind
+                case Branch():
+                    known = len(self.variables)
+                    yield from self._range(node, dot) if node.kind == "range" else self._branch(node, dot)
+                    del self.variables[known:]
+                case Pipe():
+                    value = self._pipe(node, dot)
+                    if not node.variables:
+                        yield printed(value)
+            if self.jumped:
+                return
+
+    def _branch(self, branch: Branch, dot: Any) -> Iterator[str]:
+        value = self._pipe(branch.pipe, dot)
+        inner = value if branch.kind == "with" and value else dot
+        yield from self.nodes(branch.body if value else branch.otherwise, inner)
+
+    def _range(self, branch: Branch, dot: Any) -> Iterator[str]:
+        pairs = self._pairs(branch.pipe, self._value(branch.pipe, dot))
+        names, known, is_empty = branch.pipe.variables, len(self.variables), True
+        for key, value in pairs:
+            is_empty = False
+            for name, each in zip(names, (key, value)[-len(names) :], strict=True) if names else ():
+                self._set(name, each, branch.pipe.declares)
+            yield from self.nodes(branch.body, value)
+            del self.variables[known:]
+            jumped, self.jumped = self.jumped, ""
+            if jumped == "break":
+                break
+        if is_empty:
+            yield from self.nodes(branch.otherwise, dot)
+
+    def _pairs(self, pipe: Pipe, value: Any) -> Iterable[tuple[Any, Any]]:
+        if isinstance(value, Mapping):
+            return [(key, value[key]) for key in sorted(value)]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return ((number, number) for number in range(value))
+        if value is None or isinstance(value, (list, tuple, Null)):
+            return enumerate(value or ())
+        self._fail(pipe.commands[0], f"range can't iterate over {shown(value)}")
+
+    def _pipe(self, pipe: Pipe, dot: Any) -> Any:
+        """Give the value of a pipeline, and set its variable."""
+        value = self._value(pipe, dot)
+        for name in pipe.variables:
+            self._set(name, value, pipe.declares)
+        return value
+
+    def _set(self, name: str, value: Any, is_new: bool) -> None:
+        if is_new:
+            self.variables.append((name, value))
+            return
+        last = max(at for at, (known, _) in enumerate(self.variables) if known == name)
+        self.variables[last] = (name, value)
+
+    def _value(self, pipe: Pipe, dot: Any) -> Any:
+        piped: tuple[Any, ...] = ()
+        for command in pipe.commands:
+            piped = (self._command(command, dot, piped),)
+        return piped[0]
+
+    def _command(self, command: Command, dot: Any, piped: tuple[Any, ...]) -> Any:
+        first, rest = command.operands[0], command.operands[1:]
+        if isinstance(first, Call):
+            return self._call(first.text, command, rest, dot, piped)
+        if isinstance(first, Literal) and first.value is None:
+            self._fail(first, "nil is not a command")
+        if rest or piped:
+            if isinstance(first, Path) and first.fields:
+                self._fail(first, f"{first.fields[-1]} is not a method but has arguments")
+            self._fail(first, f"can't give argument to non-function {first.text}")
+        return self._operand(first, dot)
+
+    def _call(
+        self, name: str, command: Command | Call, operands: Sequence[Operand], dot: Any, piped: tuple[Any, ...]
+    ) -> Any:
+        function = self.functions[name]
+        if miscounted := function.miscounted(len(operands) + len(piped)):
+            self._fail(command.operands[0] if isinstance(command, Command) else command,
+                       f"wrong number of args for {name}: {miscounted}")  # fmt: skip
+        values = []
+        for at, operand in enumerate(operands):
+            value = self._operand(operand, dot)
+            self._check(operand, value, function.kind(at))
+            if name in LAZY and bool(value) is LAZY[name]:
+                return value
+            values.append(value)
+        for value in piped:
+            self._check(command, value, function.kind(len(values)))
+        try:
+            return function.run(*values, *piped)
+        except CallFailed as error:
+            self._fail(command, f"error calling {name}: {error}")
+
+    def _check(self, operand: Operand | Command, value: Any, kind: str) -> None:
+        """Refuse a value of another kind than a function takes."""
+        match kind:
+            case "any":
+                return
+            case "[]string":
+                fits = isinstance(value, Null) or (
+                    isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+                )
+            case _:
+                fits = go_type(value) == kind
+        if not fits and isinstance(operand, Literal):
+            self._fail(operand, f"expected {'integer' if kind == 'int' else kind}; found {operand.text}")
+        if not fits:
+            self._fail(operand, f"wrong type for value; expected {kind}; got {go_type(value)}")
+
+    def _operand(self, operand: Operand, dot: Any) -> Any:
+        match operand:
+            case Literal():
+                return operand.value
+            case Call():
+                return self._call(operand.text, operand, (), dot, ())
+            case Pipe():
+                return self._value(operand, dot)
+        start = operand.start
+        if isinstance(start, Pipe):
+            value = self._value(start, dot)
         else:
-            yield from _render(block.otherwise, dot, root)
+            value = next(value for name, value in reversed(self.variables) if name == start) if start else dot
+        for name in operand.fields:
+            value = self._field(operand, value, name)
+        return value
 
+    def _field(self, path: Path, value: Any, name: str) -> Any:
+        if value is None:
+            self._fail(path, f"nil data; no entry for key {name!r}".replace("'", '"'))
+        if not isinstance(value, (Mapping, Null)):
+            self._fail(path, f"can't evaluate field {name} in type interface {{}}")
+        try:
+            return value[name]
+        except KeyError:
+            from difflib import get_close_matches
 
-def _pipeline(words: Sequence[str], dot: Any, root: Any) -> Any:
-    commands: list[list[Any]] = [[]]
-    stack: list[list[list[Any]]] = []
-    for word in words:
-        if word == "|":
-            commands.append([])
-        elif word == "(":
-            stack.append(commands)
-            commands = [[]]
-        elif word == ")":
-            if not stack:
-                raise _wrong(" ".join(words), "a bracket too many")
-            value = _run(commands, dot, root)
-            commands = stack.pop()
-            commands[-1].append(_Value(value))
-        else:
-            commands[-1].append(word)
-    if stack:
-        raise _wrong(" ".join(words), "a bracket is not closed")
-    return _run(commands, dot, root)
+            near = get_close_matches(name.lower(), {str(key).lower() for key in value}, 1)
+            meant = [f"; did you mean .{key}?" for key in value if str(key).lower() in near]
+            self._fail(path, f'map has no entry for key "{name}"{"".join(meant[:1])}')
 
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    value: Any
-
-
-def _run(commands: Sequence[Sequence[Any]], dot: Any, root: Any) -> Any:
-    piped: list[Any] = []
-    for command in commands:
-        if not command:
-            raise InvalidOption("a pipe has nothing on one of its sides", argument="format")
-        first, rest = command[0], [_operand(word, dot, root) for word in command[1:]]
-        if isinstance(first, str) and (first.isidentifier()) and first not in ("true", "false", "nil"):
-            piped = [_call(first, [*rest, *piped])]
-        elif rest or piped:
-            raise InvalidOption(f"{first} is no function", argument="format")
-        else:
-            piped = [_operand(first, dot, root)]
-    return piped[0]
-
-
-def _operand(word: Any, dot: Any, root: Any) -> Any:
-    if isinstance(word, _Value):
-        return word.value
-    if word == "$":
-        return root
-    if word.startswith("."):
-        return _field(dot, word)
-    if word[0] == '"':
-        return json.loads(word)
-    if word[0] == "`":
-        return word[1:-1]
-    if word.lstrip("-").isdigit():
-        return int(word)
-    if word in ("true", "false", "nil"):
-        return {"true": True, "false": False, "nil": None}[word]
-    raise InvalidOption(f"{word!r} is neither a field nor a value", argument="format")
-
-
-def _field(value: Any, path: str) -> Any:
-    for name in filter(None, path.split(".")):
-        if not isinstance(value, Mapping):
-            raise InvalidOption(f"{path}: there is no field {name} in {_shown(value)!r}", argument="format")
-        if name not in value:
-            known = ", ".join(f".{each}" for each in value)
-            raise InvalidOption(f"there is no field .{name}; there are {known}", argument="format")
-        value = value[name]
-    return value
-
-
-def _call(name: str, values: list[Any]) -> Any:
-    function = _FUNCTIONS.get(name)
-    if function is None:
-        raise InvalidOption(f"there is no function {name}; there are {', '.join(_FUNCTIONS)}", argument="format")
-    try:
-        return function(*values)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise InvalidOption(f"{name}: {error}", argument="format") from error
-
-
-def _shown(value: Any) -> str:
-    """Write a value as Go's fmt does."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{_shown(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, (list, tuple)):
-        return "[" + " ".join(_shown(each) for each in value) + "]"
-    return str(value)
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        value = value.get(key, "") if isinstance(value, Mapping) else value[key]
-    return value
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
-    "upper": lambda text: text.upper(),
-    "lower": lambda text: text.lower(),
-    "title": lambda text: text[:1].upper() + text[1:],
-    "join": lambda values, separator: separator.join(values),
-    "split": lambda text, separator: text.split(separator),
-    "pad": lambda text, before, after: " " * before + text + " " * after,
-    "truncate": lambda text, length: text[:length],
-    "println": lambda *values: " ".join(map(_shown, values)) + "\n",
-    "print": lambda *values: "".join(map(_shown, values)),
-    "printf": lambda form, *values: re.sub(r"%[vq]", "%s", form) % tuple(values),
-    "len": len,
-    "index": _index,
-    "slice": lambda value, *bounds: value[slice(*bounds)],
-    "not": lambda value: not value,
-    "and": lambda *values: next((value for value in values if not value), values[-1]),
-    "or": lambda *values: next((value for value in values if value), values[-1]),
-    "eq": lambda value, *others: value in others,
-    "ne": lambda value, other: value != other,
-    "lt": lambda value, other: value < other,
-    "le": lambda value, other: value <= other,
-    "gt": lambda value, other: value > other,
-    "ge": lambda value, other: value >= other,
-}
-
-
-def _wrong(template: str, why: str) -> InvalidOption:
-    return InvalidOption(f"{template!r}: {why}", argument="format")
+    def _fail(self, node: Operand | Command, why: str) -> NoReturn:
+        raise wrong(self.text, node.at, why, place=node.text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 __all__ = ["ago", "duration", "size"]
 
-_SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 
 
 def size(size_bytes: float, digits: int = 3) -> str:
-    """Give a size in decimal units, with `digits` significant ones: 117MB."""
+    """Give a size in decimal units, with so many significant digits: 117MB."""
     unit = 0
     while size_bytes >= 1000 and unit < len(_SIZES) - 1:
         size_bytes /= 1000
@@ -19,24 +18,23 @@ def size(size_bytes: float, digits: int = 3) -> str:
 
 def duration(seconds: float) -> str:
     """Give about how long something took, in words."""
+    minutes, hours = int(seconds / 60), int(seconds / 3600 + 0.5)
     if seconds < 1:
         return "Less than a second"
-    if seconds < 2:
-        return "1 second"
-    for limit, unit, one, many in (
-        (_MINUTE, 1, "", "seconds"),
-        (_HOUR, _MINUTE, "About a minute", "minutes"),
-        (48 * _HOUR, _HOUR, "About an hour", "hours"),
-        (14 * _DAY, _DAY, "", "days"),
-        (60 * _DAY, 7 * _DAY, "", "weeks"),
-        (730 * _DAY, 30 * _DAY, "", "months"),
-    ):
-        count = int(seconds / unit + (0.5 if unit == _HOUR else 0))
-        if seconds < limit:
-            return one if count == 1 and one else f"{count} {many}"
-    return f"{int(seconds / (365 * _DAY))} years"
+    if seconds < 60:
+        return "1 second" if seconds < 2 else f"{int(seconds)} seconds"
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    days = hours // 24
+    if days < 14:
+        return f"{days} days"
+    if days < 60:
+        return f"{days // 7} weeks"
+    return f"{days // 30} months" if days < 730 else f"{int(seconds / 3600) // 24 // 365} years"
 
 
 def ago(moment_seconds: float, now_seconds: float) -> str:
     """Give how long ago a moment was; a moment of 0 is none."""
-    return "N/A" if not moment_seconds else f"{duration(max(0.0, now_seconds - moment_seconds))} ago"
+    return "N/A" if not moment_seconds else f"{duration(now_seconds - moment_seconds)} ago"

@@ -25,6 +25,7 @@ from pyrt.container.stop import parse_signal
 from pyrt.container.tmpfs import parse_tmpfs
 from pyrt.container.ulimits import Ulimit, parse_ulimit
 from pyrt.container.user import resolve_user
+from pyrt.container.wishes import Wishes, read_wishes
 
 if TYPE_CHECKING:
     from pyrt.container.collection import Committer, Container, ContainerCollection, Keeping
@@ -47,6 +48,7 @@ __all__ = [
     "Result",
     "RunOptions",
     "Ulimit",
+    "Wishes",
     "build",
     "check_input",
     "check_timeout",
@@ -64,6 +66,7 @@ __all__ = [
     "parse_ulimit",
     "parse_volume",
     "parse_weight",
+    "read_wishes",
     "resolve_user",
     "text_mode",
 ]

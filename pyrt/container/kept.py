@@ -7,7 +7,6 @@ while its program runs, the process that owns it holds a lock, which ends with t
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,6 @@ from pyrt.state import Database, FileLock, Records, Transaction
 __all__ = ["KeptContainer", "KeptStore", "kept_config"]
 
 VERSION = 1
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # docker's
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +91,8 @@ class KeptStore:
     def add(self, container: KeptContainer) -> FileLock:
         """Record a container that is about to start; give the lock to hold while it runs.
 
-        Raises NameInUse, InvalidOption for a name that is none.
+        Raises NameInUse.
         """
-        if not _NAME.fullmatch(container.name):
-            raise InvalidOption(
-                f"{container.name!r} is no name: 2 or more letters, digits, `_`, `.`, `-`, the first none of the latter three",
-                argument="name",
-            )
         os.makedirs(self._directory, 0o711, exist_ok=True)
         with self._database.write() as tx:
             for _, other in self._records.items(tx):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from pyrt.container.checks import fail
 
@@ -17,6 +17,7 @@ __all__ = ["Mode", "RunOptions", "Size", "check_names"]
 
 Size = int | str
 Mode = Literal["private", "host"]
+PullPolicy = Literal["always", "missing", "never"]
 
 
 class RunOptions(TypedDict, total=False):
@@ -38,6 +39,15 @@ class RunOptions(TypedDict, total=False):
       tty             True: the program gets a terminal. Default False.
       console_size    (rows, columns) of the terminal at the start; default 24 and 80.
       labels          {"key": "value"} or ["key"]; they are the annotations of the spec.
+
+    **The image and the container**
+      pull            when the image's registry is asked: "missing" (the store has no image of this name, the default),
+                      "always" or "never".
+      platform        "linux/arm64": which image of several to pull; default this machine's.
+      on_progress     called with each step of a pull, a Progress, by several threads.
+      remove          False: the container is kept when its program has ended, with all that it has written (see
+                      Engine.containers). Default True.
+      name            what a container that is kept is called; default the first 12 digits of its id.
 
     **Names**
       hostname        up to 64 letters, digits, hyphens and dots; default the first 12 digits of the container's id.
@@ -108,6 +118,12 @@ class RunOptions(TypedDict, total=False):
                       and private for an ordinary user, who can have nothing else.
       cgroup_parent   the cgroup to make the container's in; default the engine's.
     """
+
+    pull: PullPolicy | None
+    platform: str | None
+    on_progress: Callable[[Any], object] | None
+    remove: bool | None
+    name: str | None
 
     environment: Mapping[str, str | int | float | None] | Sequence[str] | None
     working_dir: str | None

@@ -28,6 +28,7 @@ from pyrt.container.sizes import size
 from pyrt.container.stop import parse_signal
 from pyrt.container.sysctls import sysctls
 from pyrt.container.ulimits import check_ulimits, ulimits
+from pyrt.container.wishes import read_wishes
 from pyrt.oci.config import ImageConfig
 from pyrt.oci.spec import Linux, Mount, Process, Resources, Rlimit, Root, Spec, User
 from pyrt.runtime.bundle import Bundle, File, Landlock, Rootfs
@@ -89,6 +90,7 @@ def build(
     `user` raises.
     """
     check_names(options)
+    read_wishes(options)
     request = _request(options, host)
     modes = request.modes
     identity = _identity(config, options, user)

@@ -20,12 +20,13 @@ from pyrt.container import (
     check_input,
     check_timeout,
     follow,
+    read_wishes,
     resolve_user,
     text_mode,
 )
-from pyrt.engine.rooms import Rooms
+from pyrt.engine.rooms import Kept, Passing, Rooms
 from pyrt.errors import ImageNotFound, InvalidOption, PyrtError, SyscallError, Unsupported
-from pyrt.image import ImageView, PullPolicy, Views
+from pyrt.image import ImageView, Views
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
 from pyrt.runtime.process import Process
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyrt.container import ContainerCollection
-    from pyrt.image import Image, ImageCollection, OnProgress
+    from pyrt.image import Image, ImageCollection
     from pyrt.registry import RegistryOptions
 
 __all__ = ["Engine"]
@@ -113,17 +114,13 @@ class Engine:
         output_action: Literal["truncate", "kill"] = "truncate",
         on_stdout: Callable[[Any], object] | None = None,
         on_stderr: Callable[[Any], object] | None = None,
-        pull: PullPolicy = "missing",
-        platform: str | None = None,
-        on_progress: OnProgress | None = None,
-        remove: bool = True,
-        name: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Result:
         """Run a program in a new container of `image`, wait for its end, and give its Result.
 
         `image` is a name as Docker has it, an image's id, `host:` (the programs of this machine), `rootfs:DIR`,
-        `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; `args` None means the image's own command. All of
+        `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`; one that is missing is pulled. `args` None means the
+        image's own command. All of
         subprocess.run's arguments mean what they mean there, except that output is captured unless it is sent
         elsewhere, and that stdin is empty unless it is given.
 
@@ -132,10 +129,6 @@ class Engine:
         check          raise ProcessFailed unless the program ends with 0.
         output_limit   bytes (or "10m") of each stream to keep: its head and its tail, with a line between them that
                        says how much was left out. output_action="kill" ends the container instead (OutputLimit).
-        pull           when the image's registry is asked: "missing" (the store has no image of this name), "always",
-                       "never". `platform` ("linux/arm64") chooses one of several, `on_progress` is told how it goes.
-        remove         False keeps the container, with what the program has written: see `containers`; `name` is then
-                       what it is called there.
         on_stdout, on_stderr   called with each line as it comes, without its end; nothing is kept then.
 
         The other options are those of `docker run`, under docker-py's names: see RunOptions.
@@ -152,19 +145,7 @@ class Engine:
         if capture_output or on_stderr is not None:
             stderr = subprocess.PIPE if stderr is None else stderr
         stdin = subprocess.PIPE if input is not None else stdin
-        process = self.popen(
-            image,
-            args,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            pull=pull,
-            platform=platform,
-            on_progress=on_progress,
-            remove=remove,
-            name=name,
-            **options,
-        )
+        process = self.popen(image, args, stdin=stdin, stdout=stdout, stderr=stderr, **options)
         result = follow(process, output, input=input, timeout=timeout)
         if check:
             result.check_returncode()
@@ -182,11 +163,6 @@ class Engine:
         encoding: str | None = None,
         errors: str | None = None,
         bufsize: int = -1,
-        pull: PullPolicy = "missing",
-        platform: str | None = None,
-        on_progress: OnProgress | None = None,
-        remove: bool = True,
-        name: str | None = None,
         **options: Unpack[RunOptions],
     ) -> Process:
         """Start a program in a new container of `image` and give its Process as soon as the program runs.
@@ -197,39 +173,25 @@ class Engine:
         if self._closed or self._owner != os.getpid():
             raise PyrtError("this engine is closed, or belongs to the process that forked this one: make another")
         mode = text_mode(text, encoding, errors)
-        if remove and name is not None:
-            raise InvalidOption("only a container that is kept has a name: remove=False", argument="name")
-        view = self._views.open(image, pull=pull, platform=platform, on_progress=on_progress)
+        wishes = read_wishes(options)
+        view = self._views.open(image, pull=wishes.pull, platform=wishes.platform, on_progress=wishes.on_progress)
         container_id = os.urandom(32).hex()
         with ExitStack() as undo:
             undo.callback(view.close)
             draft = self._draft(view, args, options, container_id)
-            snapshotter = self._snapshotter(view, draft)
-            key = f"{self._runtime.owner}-{container_id}"
-            kept = None
-            if remove:
-                undo.callback(snapshotter.remove, key)
-            else:
-                kept = self._rooms.keep(view, draft, args, options, snapshotter, container_id, name)
-                undo.callback(kept.undo)
-                snapshotter, key = kept.snapshotter, container_id
+            root = self._layer(view, draft, args, options, container_id)
+            undo.callback(root.undo)
             make_sources(draft.created_sources)
-
-            def on_end(process: Process, code: int) -> None:
-                self._running.discard(process)
-                snapshotter.remove(key) if kept is None else kept.ended(code)
-                view.close()
-
             process = self._runtime.start(
-                bundle(view, draft, snapshotter, key),
+                bundle(view, draft, root.snapshotter, root.key),
                 profile=draft.seccomp,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 text=mode,
                 bufsize=bufsize,
-                effective={"storage_driver": snapshotter.name},
-                on_end=on_end,
+                effective={"storage_driver": root.snapshotter.name},
+                on_end=lambda process, code: self._ended(process, code, view, root),
             )
             undo.pop_all()
         self._running.add(process)
@@ -254,6 +216,20 @@ class Engine:
             return Identity(account.user, account.home)
 
         return build(view.config, args, options, self._facts, lookup, container_id=container_id)
+
+    def _layer(
+        self, view: ImageView, draft: Draft, args: Args | None, options: RunOptions, container_id: str
+    ) -> Passing | Kept:
+        """Decide where the container writes to, and how long that lasts."""
+        snapshotter = self._snapshotter(view, draft)
+        if not read_wishes(options).remove:
+            return self._rooms.keep(view, draft, args, options, snapshotter, container_id)
+        return Passing(snapshotter, f"{self._runtime.owner}-{container_id}")
+
+    def _ended(self, process: Process, code: int, view: ImageView, root: Passing | Kept) -> None:
+        self._running.discard(process)
+        root.ended(code)
+        view.close()
 
     def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""

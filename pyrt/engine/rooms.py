@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyrt.snapshot import Snapshotter, Uppers
     from pyrt.state import Database, FileLock, Transaction
 
-__all__ = ["Kept", "Rooms"]
+__all__ = ["Kept", "Passing", "Rooms"]
 
 
 class Rooms:
@@ -77,7 +77,6 @@ class Rooms:
         options: RunOptions,
         snapshotter: Snapshotter,
         container_id: str,
-        name: str | None,
     ) -> Kept:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
         from pyrt.container import kept_config
@@ -94,7 +93,7 @@ class Rooms:
         assert isinstance(snapshotter, Overlay)
         record = self._kept.new(
             container_id,
-            name,
+            options.get("name"),
             image=view.name,
             image_id=view.image_id,
             chain=view.chain,
@@ -170,13 +169,34 @@ class Rooms:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """The writable layer of a container that ends with it."""
+
+    snapshotter: Snapshotter
+    key: str
+
+    def undo(self) -> None:
+        """Remove it, because the container did not start."""
+        self.snapshotter.remove(self.key)
+
+    def ended(self, code: int) -> None:
+        """Remove it, because the program has ended."""
+        self.snapshotter.remove(self.key)
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
-    """A kept container on its way: recorded, locked, not started yet."""
+    """The writable layer of a container that is kept, which is recorded, and locked while its program runs."""
 
     store: KeptStore
     snapshotter: Uppers
     record: KeptContainer
     lock: FileLock
+
+    @property
+    def key(self) -> str:
+        """The container's id."""
+        return self.record.id
 
     def undo(self) -> None:
         """Take it back, because it did not start."""

@@ -6,6 +6,8 @@ Takes lines such as `ENV A=b` or `CMD ["sh"]`, gives the changed ImageConfig and
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from pyrt.oci.config import ImageConfig
 __all__ = ["Changed", "change"]
 
 SHELL = ("/bin/sh", "-c")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Changed:
 
     config: ImageConfig
     more: dict[str, Any] = field(default_factory=dict)
+    has_cmd: bool = False  # one of the instructions has said it
 
 
 def change(config: ImageConfig, lines: Iterable[str]) -> Changed:
@@ -46,22 +50,24 @@ def change(config: ImageConfig, lines: Iterable[str]) -> Changed:
     return changed
 
 
+def _listed(text: str) -> tuple[str, ...] | None:
+    """Read the JSON form; None for what is another."""
+    try:
+        words = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        return None
+    return tuple(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
+
+
 def _command(text: str) -> tuple[str, ...]:
     """Read the JSON form, or else what the shell is to run."""
-    if text.startswith("["):
-        try:
-            words = json.loads(text)
-        except ValueError:
-            words = None
-        if isinstance(words, list) and all(isinstance(word, str) for word in words):
-            return tuple(words)
-    return (*SHELL, text)
+    words = _listed(text)
+    return (*SHELL, text) if words is None else words
 
 
-def _words(text: str) -> list[str]:
-    if text.startswith("["):
-        return list(_command(text))
-    return shlex.split(text)
+def _words(text: str) -> Sequence[str]:
+    words = _listed(text)
+    return shlex.split(text) if words is None else words
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -100,19 +106,36 @@ def _union(before: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
 
 
 def _expose(changed: Changed, text: str) -> Changed:
-    ports = [port if "/" in port else f"{port}/tcp" for port in _words(text)]
-    if wrong := [port for port in ports if not port.partition("/")[0].replace("-", "").isdigit()]:
-        raise ValueError(f"{wrong[0]} is no port")
+    ports = [port for word in _words(text) for port in _ports(word)]
     return replace(changed, config=replace(changed.config, exposed_ports=_union(changed.config.exposed_ports, ports)))
+
+
+def _ports(text: str) -> list[str]:
+    match = _PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if match is None or not 0 < first <= last < 1 << 16:
+        raise ValueError(f"{text!r} is no port: write 80, 80/udp or 8000-8010")
+    return [f"{port}/{(match[3] or 'tcp').lower()}" for port in range(first, last + 1)]
 
 
 def _volume(changed: Changed, text: str) -> Changed:
     return replace(changed, config=replace(changed.config, volumes=_union(changed.config.volumes, _words(text))))
 
 
+def _cmd(changed: Changed, text: str) -> Changed:
+    return replace(changed, config=replace(changed.config, cmd=_command(text)), has_cmd=True)
+
+
 def _entrypoint(changed: Changed, text: str) -> Changed:
     """Set the entrypoint; the command that was made for the old one goes."""
-    return replace(changed, config=replace(changed.config, entrypoint=_command(text), cmd=()))
+    cmd = changed.config.cmd if changed.has_cmd else ()
+    return replace(changed, config=replace(changed.config, entrypoint=_command(text), cmd=cmd))
+
+
+def _workdir(changed: Changed, text: str) -> Changed:
+    """Set the directory, which may be said relative to the one before."""
+    path = posixpath.normpath(posixpath.join("/", changed.config.working_dir, text))
+    return replace(changed, config=replace(changed.config, working_dir=path))
 
 
 def _onbuild(changed: Changed, text: str) -> Changed:
@@ -132,7 +155,7 @@ def _healthcheck(changed: Changed, text: str) -> Changed:
 
 
 _INSTRUCTIONS: dict[str, Callable[[Changed, str], Changed]] = {
-    "CMD": _set(cmd=_command),
+    "CMD": _cmd,
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
@@ -142,5 +165,5 @@ _INSTRUCTIONS: dict[str, Callable[[Changed, str], Changed]] = {
     "STOPSIGNAL": _set(stop_signal=str),
     "USER": _set(user=str),
     "VOLUME": _volume,
-    "WORKDIR": _set(working_dir=str),
+    "WORKDIR": _workdir,
 }

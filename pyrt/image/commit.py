@@ -6,7 +6,7 @@ A layer is written, hashed, compressed, stored and unpacked for use in one pass 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,11 +27,12 @@ from pyrt.state import Lease
 
 __all__ = ["NewLayer", "commit", "import_tar", "store_layer"]
 
-_TYPES: dict[Compression, str] = {
+_TYPES = {
     "gzip": mediatype.OCI_LAYER_GZIP,
     "zstd": mediatype.OCI_LAYER_ZSTD,
     "none": mediatype.OCI_LAYER,
 }
+_OF_ANOTHER_ENGINE = frozenset({"container", "container_config", "docker_version", "id", "parent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,14 @@ def commit(
     """
     below = None if parent is None else store.document(parent)
     changed = change(config or (below.config if below else ImageConfig()), changes)
-    with store.lease() as lease:
+    with store.receiving() as lease:
         if parent is not None:
-            lease.add(*(str(each) for each in (*parent.record.blobs, *parent.record.chain)))
+            store.keep(lease, parent)
         layer = store_layer(store, trees, lease, upper, below.diff_ids if below else (), compression)
         history = History(_now(), created_by, author, message)
         document = _document(below, changed, layer.diff_id, history, platform)
         descriptor = Descriptor.of(mediatype.OCI_CONFIG, document.raw)
-        manifest = make_manifest(descriptor, (*(parent.record.layers if parent else ()), layer.descriptor))
+        manifest = make_manifest(descriptor, (*map(_as_oci, parent.record.layers if parent else ()), layer.descriptor))
         return record(store, lease, manifest, document, reference)
 
 
@@ -115,9 +116,9 @@ def store_layer(
         diff_id = Digest("sha256", hasher.hexdigest())
         chain_id = chain_ids((*below, diff_id))[-1]
         size = ingest.offset_bytes
-        lease.add(str(chain_id))
-        digest = ingest.commit()
-        lease.add(str(digest))
+        with store.database.write() as tx:  # a collector comes before both, or after them
+            digest = ingest.commit()
+            lease.add(str(chain_id), str(digest), tx=tx)
         if applied.pending != Pending():
             lowers = [layer.directory for layer in store.layers.chain(parent)] if parent else []
             trees.settle(stage.directory, applied.pending, lowers)
@@ -141,16 +142,16 @@ def _document(
         "type": "layers",
         "diff_ids": [str(each) for each in (*(below.diff_ids if below else ()), diff_id)],
     }
-    own["history"] = [*own.get("history", ()), history.to_json()]
-    for name in (
-        "container",
-        "container_config",
-        "docker_version",
-        "id",
-        "parent",
-    ):  # of the engine that made the parent
-        own.pop(name, None)
-    return ImageDocument.parse(dump({name: value for name, value in own.items() if value != ""}))
+    own["history"] = [*(own.get("history") or ()), history.to_json()]
+    document = {name: value for name, value in own.items() if value != "" and name not in _OF_ANOTHER_ENGINE}
+    return ImageDocument.parse(dump(document))
+
+
+def _as_oci(layer: Descriptor) -> Descriptor:
+    """Give a layer the name that the OCI has for what Docker calls otherwise: one manifest has the words of one."""
+    if not layer.media_type.startswith("application/vnd.docker.") or mediatype.is_foreign(layer.media_type):
+        return layer
+    return replace(layer, media_type=_TYPES[mediatype.compression_of(layer.media_type)])
 
 
 def _now() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +17,8 @@ __all__ = ["Filters", "chooser"]
 
 Filters = Mapping[str, str | bool | Sequence[str]]
 Chooser = Callable[[StoredImage], bool]
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
 
 
 def chooser(store: ImageStore, filters: Filters | None, *, known: Sequence[str]) -> Chooser:
@@ -28,9 +30,17 @@ def chooser(store: ImageStore, filters: Filters | None, *, known: Sequence[str])
     for name, given in (filters or {}).items():
         if name not in known:
             raise InvalidOption(f"there is no filter {name!r} here, but {', '.join(known)}", argument="filters")
-        values = [str(given).lower()] if isinstance(given, bool) else [given] if isinstance(given, str) else list(given)
-        choosers.append(_CHOOSERS[name](store, values))
+        choosers.append(_CHOOSERS[name](store, _values(name, given)))
     return lambda image: all(chooses(image) for chooses in choosers)
+
+
+def _values(name: str, given: object) -> list[str]:
+    if isinstance(given, bool):
+        return [str(given).lower()]
+    values = [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else []
+    if not values or not all(isinstance(value, str) for value in values):
+        raise InvalidOption(f"filter {name!r} takes texts, not {given!r}", argument="filters")
+    return values
 
 
 def _dangling(store: ImageStore, values: list[str]) -> Chooser:
@@ -53,9 +63,15 @@ def _label(store: ImageStore, values: list[str]) -> Chooser:
 def _reference(store: ImageStore, values: list[str]) -> Chooser:
     def is_called(reference: Reference) -> bool:
         names = (reference.familiar_repository, reference.familiar, str(reference))
-        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in values)
+        return any(_matches(name, pattern) for name in names for pattern in values)
 
-    return lambda image: any(is_called(reference) for reference in image.tags)
+    return lambda image: any(is_called(name.reference) for name in image.names)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Say whether a name is what the pattern says, in which `*` stands for no slash, as in Docker's."""
+    parts, patterns = name.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
 
 
 def _created(store: ImageStore, value: str) -> int:
@@ -78,11 +94,11 @@ def _until(store: ImageStore, values: list[str]) -> Chooser:
 
 
 def _moment(text: str) -> float:
-    """Read a time: RFC 3339, seconds since 1970, or how long ago (`24h`, `10m`)."""
-    if text[:-1].isdigit() and text[-1] in _UNITS:
-        return time.time() - int(text[:-1]) * _UNITS[text[-1]]
-    if text.isdigit():
-        return int(text)
+    """Read a time: RFC 3339, seconds since 1970, or how long ago (`24h`, `1h30m`)."""
+    if pieces := _AGO.findall(text) if _AGO.sub("", text) == "" else []:
+        return time.time() - sum(float(count) * _UNITS[unit] for count, unit in pieces)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return float(text)
     moment = seconds(text)
     if not moment:
         raise InvalidOption(f"{text!r} is no time: write 24h, 2026-01-31T12:00:00Z or seconds", argument="filters")

@@ -24,7 +24,6 @@ from pyrt.image.mountinfo import parse_mountinfo
 from pyrt.image.private import hide_private
 from pyrt.image.view import DEFAULT_PATH
 from pyrt.oci.config import ImageConfig
-from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Overlay, Snapshotter, Uppers
 
@@ -60,7 +59,7 @@ class HostView:
         return None
 
     @property
-    def chain(self) -> tuple[Digest, ...]:
+    def chain(self) -> tuple[()]:
         """Nothing (see ImageView)."""
         return ()
 

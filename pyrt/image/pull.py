@@ -6,11 +6,12 @@ they agree.
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from pyrt.errors import ImageNotFound
 from pyrt.image.copy import copy
-from pyrt.image.progress import OnProgress, silent
+from pyrt.image.progress import PUSHING, OnProgress, silent
 from pyrt.image.receive import JOBS, receive, select
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.remote import RemoteSource, RemoteTarget
@@ -82,8 +83,9 @@ def _known(store: ImageStore, reference: Reference, digest: Digest, platform: Pl
         return None
     if name.source != digest or not is_there(store, image.record):
         return None
-    fits = platform is None or rank(platform, [store.document(image).platform])
-    return image if fits else None
+    if platform is None and image.record.manifest.digest == digest:  # there is no other
+        return image
+    return image if rank(platform or Platform.host(), [store.document(image).platform]) else None
 
 
 def push(
@@ -105,12 +107,9 @@ def push(
         for each in image.names
         if each.reference.registry == reference.registry and each.reference.repository != reference.repository
     ]
-    target = RemoteTarget(client, reference, mount_from=mounts)
-    try:
-        manifest = source.resolve()
-        copy(source, target, jobs=jobs, on_progress=on_progress)
-    finally:
-        target.close()
-    digest = manifest.descriptor.digest
-    store.point(image, [ImageName(reference.with_digest(digest), image.id, digest)])
+    with store.lease() as lease, closing(RemoteTarget(client, reference, mount_from=mounts)) as target:
+        store.keep(lease, image)
+        digest = copy(source, target, jobs=jobs, on_progress=on_progress, words=PUSHING).descriptor.digest
+    with suppress(ImageNotFound):  # it was sent all the same
+        store.point(image, [ImageName(reference.with_digest(digest), image.id, digest)])
     return digest

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from pyrt.content import Ingest
 from pyrt.errors import DigestMismatch, ImageNotFound, IntegrityError, InvalidSpec, Unsupported
+from pyrt.image.copy import choose_platform
 from pyrt.image.medium import Interruptible, Source
 from pyrt.image.progress import PULLING, OnProgress, Report, silent
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.store import ImageStore, is_there
-from pyrt.layer import Pending, Trees, ahead, decompress, hashed
+from pyrt.layer import Limits, Pending, Trees, ahead, decompress, hashed
 from pyrt.oci import mediatype
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
@@ -43,15 +45,9 @@ class _Stopped(Exception):
 def select(source: Source, top: Manifest | Index, platform: Platform | None = None) -> Manifest:
     """Give the manifest of one image: of an index the one for a platform, by default this machine's.
 
-    Raises ImageNotFound where the index has none, Unsupported for what is no image.
+    Raises ImageNotFound where it is for none that is wanted, Unsupported for what is no image.
     """
-    document = top
-    for _ in range(3):  # an index may be in an index
-        if isinstance(document, Manifest):
-            break
-        document = source.manifest(document.choose(platform or Platform.host()))
-    if not isinstance(document, Manifest):
-        raise InvalidSpec(f"{source.name}: indexes within indexes without end")
+    document = choose_platform(source, top, platform)
     if not document.is_image:
         kind = document.artifact_type or document.config.media_type
         raise Unsupported(f"{source.name} as an image", f"it is an artifact of type {kind}: `pyrt copy` takes it")
@@ -74,13 +70,13 @@ def receive(
     DigestMismatch and SizeMismatch where the bytes are not what their names say, InvalidSpec for documents or layers
     that cannot be, and what the source raises.
     """
-    with store.lease() as lease:
+    with store.receiving() as lease:
         lease.add(*(str(each.digest) for each in (manifest.descriptor, manifest.config, *manifest.layers)))
         document = _config(store, source, manifest)
-        named = tuple(names(document.digest) if callable(names) else names)
+        named = tuple(names(manifest.config.digest) if callable(names) else names)
         lease.add(*(str(each) for each in document.chain_ids))
         with suppress(ImageNotFound):  # it came before, maybe from elsewhere and packed otherwise
-            known = store.find(str(document.digest))
+            known = store.find(str(manifest.config.digest))
             if is_there(store, known.record):
                 return store.point(known, named)
         _Reception(store, trees, source, manifest, document, Report(on_progress)).run(jobs)
@@ -120,10 +116,12 @@ class _Reception:
     report: Report
     stopped: threading.Event = field(default_factory=threading.Event)
     done: list[Future[None]] = field(default_factory=list)
+    known: frozenset[tuple[Digest, int, Digest]] = frozenset()
 
     def run(self, jobs: int) -> None:
         """Unpack all layers; the first failure stops the others and is raised."""
         layers = self.manifest.layers
+        self.known = _known(self.store)
         with ThreadPoolExecutor(max(1, min(jobs, len(layers))), "pyrt-layer") as pool:
             try:
                 for index in range(len(layers)):
@@ -143,17 +141,32 @@ class _Reception:
         self.report.say(descriptor, PULLING.waiting)
         with self.store.layers.stage(chain_id, cancelled=self.stopped.is_set) as stage:
             if stage.is_complete:
-                self._fetch_only(descriptor)
+                self._fetch_only(index)
                 self.report.say(descriptor, "Already exists")
                 return
             self._unpack(index, stage)
         self.report.say(descriptor, "Pull complete")
 
-    def _fetch_only(self, descriptor: Descriptor) -> None:
-        """Fetch a blob whose content is unpacked already, from another archive of the same files."""
-        with self._blob(descriptor) as chunks:
-            for _ in chunks:
-                continue
+    def _fetch_only(self, index: int) -> None:
+        """Fetch a blob whose content is unpacked already, and see that it is the same, unless an image says so."""
+        descriptor, diff_id = self.manifest.layers[index], self.document.diff_ids[index]
+        blob = (descriptor.digest, descriptor.size, self.document.chain_ids[index])
+        if blob in self.known and self.store.content.has(descriptor.digest):
+            return
+        hasher, limit = diff_id.hasher(), 2 * Limits().size_bytes
+        with self._blob(descriptor) as chunks, ahead(chunks) as compressed:
+            plain = hashed(decompress(compressed), hasher)
+            for _ in plain:
+                if plain.size_bytes > limit:
+                    raise InvalidSpec(f"{self.source.name}: layer {descriptor.digest.short} inflates without end")
+            self._check(descriptor, diff_id, hasher.hexdigest())
+
+    def _check(self, descriptor: Descriptor, diff_id: Digest, found: str) -> None:
+        if found != diff_id.hex:
+            raise DigestMismatch(
+                f"{self.source.name}: layer {descriptor.digest.short} unpacks to {found[:12]}, and not to "
+                f"{diff_id.short}, as its config says"
+            )
 
     def _unpack(self, index: int, stage: Stage) -> None:
         descriptor, diff_id = self.manifest.layers[index], self.document.diff_ids[index]
@@ -161,11 +174,7 @@ class _Reception:
         with self._blob(descriptor) as chunks:
             with ahead(chunks) as compressed, ahead(hashed(decompress(compressed), hasher)) as plain:
                 applied = self.trees.apply(plain, stage.directory)
-            if hasher.hexdigest() != diff_id.hex:
-                raise DigestMismatch(
-                    f"{self.source.name}: layer {descriptor.digest.short} unpacks to {hasher.hexdigest()[:12]}, and "
-                    f"not to {diff_id.short}, as its config says"
-                )
+            self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)
         parent = None
         if index:
@@ -183,7 +192,11 @@ class _Reception:
         with content.ingest(descriptor.digest, descriptor.size, cancelled=self.stopped.is_set) as ingest:
             if ingest.is_complete:
                 with content.open(descriptor.digest) as file:
-                    yield iter(lambda: self._checked(file.read(_READ_BYTES)), b"")
+                    try:
+                        yield iter(lambda: self._checked(file.read(_READ_BYTES)), b"")
+                    except (IntegrityError, InvalidSpec):
+                        self._delete_damaged(descriptor, file)
+                        raise
                 return
             with self.source.blob(descriptor) as chunks:
                 kept = _Kept(chunks, self._arrived(descriptor, ingest))
@@ -192,12 +205,21 @@ class _Reception:
                 except (IntegrityError, InvalidSpec):
                     for _ in kept:  # what does not unpack is not what its name says, more often than not
                         continue
-                    ingest.commit()
                     raise
                 for _ in kept:
                     continue
             ingest.commit()
             self.report.say(descriptor, PULLING.done)
+
+    def _delete_damaged(self, descriptor: Descriptor, file: BinaryIO) -> None:
+        """Delete a blob of the store that is not what it was when it came, so that it is fetched again."""
+        file.seek(0)
+        hasher = descriptor.digest.hasher()
+        for chunk in iter(lambda: file.read(_READ_BYTES), b""):
+            hasher.update(chunk)
+        if hasher.hexdigest() != descriptor.digest.hex:
+            self.store.content.delete(descriptor.digest)
+            raise DigestMismatch(f"blob {descriptor.digest} of this store was damaged, and is deleted now: pull again")
 
     def _arrived(self, descriptor: Descriptor, ingest: Ingest) -> Callable[[bytes], None]:
         def arrived(chunk: bytes) -> None:
@@ -210,6 +232,15 @@ class _Reception:
         if self.stopped.is_set():
             raise _Stopped
         return chunk
+
+
+def _known(store: ImageStore) -> frozenset[tuple[Digest, int, Digest]]:
+    """Give the blobs (digest and size) that were unpacked to layers, and to which (ChainID)."""
+    return frozenset(
+        (layer.digest, layer.size, chain_id)
+        for image in store.all()
+        for layer, chain_id in zip(image.record.layers, image.record.chain, strict=True)
+    )
 
 
 class _Kept:

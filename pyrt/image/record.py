@@ -34,7 +34,7 @@ class ImageRecord:
     def of(cls, manifest: Manifest, document: ImageDocument, *, size_bytes: int, added_ns: int) -> ImageRecord:
         """Describe an image whose layers are `size_bytes` large when they are unpacked."""
         return cls(
-            document.digest,
+            manifest.config.digest,
             manifest.descriptor,
             manifest.config,
             manifest.layers,

@@ -38,14 +38,12 @@ def remove(
     """
     image = store.find(text)
     name = _asked(image, text)
-    if name is None and len({each.name for each in image.tags}) > 1 and not force:
-        raise Conflict(
-            f"unable to delete {image.id.short} (must be forced): it has names in several repositories: "
-            + ", ".join(each.familiar for each in image.tags)
-        )
+    if name is None and not force and _has_several(image):
+        names = ", ".join(each.reference.familiar for each in image.names)
+        raise Conflict(f"unable to delete {image.id.short} (must be forced): it has several names: {names}")
     going = _going(image, name)
     if len(going) < len(image.names):
-        store.forget(None, going)
+        store.forget(image, going)
         return Removed(tuple(each.familiar for each in going))
     for container in users(image.id):
         if not force:
@@ -56,6 +54,11 @@ def remove(
 def _asked(image: StoredImage, text: str) -> Reference | None:
     """Give the name that a text is, None where it is an id."""
     return next((name.reference for name in image.names if name.is_called(text)), None)
+
+
+def _has_several(image: StoredImage) -> bool:
+    """Say whether an id stands for more than one tag with the digests of its repository."""
+    return len(image.tags) > 1 or len({each.reference.name for each in image.names}) > 1
 
 
 def _going(image: StoredImage, name: Reference | None) -> tuple[Reference, ...]:
@@ -89,11 +92,10 @@ def prune(
 
 def _delete(store: ImageStore, images: list[StoredImage], names: Iterable[Reference], keep_unused: bool) -> Removed:
     before = {layer for each in images for layer in each.record.chain}
-    for image in images:
-        store.forget(image, [name.reference for name in image.names])
+    went = [image for image in images if store.forget(image, [name.reference for name in image.names])]
     freed = 0 if keep_unused else store.collect()
     gone = [layer for layer in before if not _has(store, layer)]
-    ids = (*(str(image.id) for image in images), *map(str, sorted(gone)))
+    ids = (*(str(image.id) for image in went), *map(str, sorted(gone)))
     return Removed(tuple(each.familiar for each in names), ids, freed)
 
 

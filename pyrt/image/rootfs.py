@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pyrt.errors import ImageNotFound, InvalidReference
 from pyrt.image.view import DEFAULT_PATH
 from pyrt.oci.config import ImageConfig
-from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Snapshotter
 
@@ -55,7 +54,7 @@ class DirectoryView:
         return None
 
     @property
-    def chain(self) -> tuple[Digest, ...]:
+    def chain(self) -> tuple[()]:
         """Nothing (see ImageView)."""
         return ()
 

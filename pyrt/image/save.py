@@ -28,9 +28,11 @@ def save(
     """Write images, each under its names, to a path or an open file; what they share is written once.
 
     docker, podman, skopeo and whoever reads OCI layouts read it. Layers are written as they came, compressed. Raises
-    SyscallError.
+    ImageNotFound where one has been removed meanwhile, SyscallError.
     """
-    with closing(ArchiveWriter(target, "the archive")) as archive:
+    with store.lease() as lease, closing(ArchiveWriter(target, "the archive")) as archive:
+        for image, _ in images:
+            store.keep(lease, image)
         for image, names in images:
             name = names[0].familiar if names else image.id.short
             copy(StoreSource(store.content, image, name), archive.image(*names), on_progress=on_progress)

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pyrt.content import ContentStore
-from pyrt.errors import ImageNotFound, InvalidArgument, InvalidReference, NotFound
+from pyrt.errors import (
+    ImageNotFound,
+    IntegrityError,
+    InvalidArgument,
+    InvalidReference,
+    InvalidSpec,
+    NotFound,
+    PyrtError,
+    SyscallError,
+    Unsupported,
+)
 from pyrt.image.record import VERSION, ImageName, ImageRecord, StoredImage
 from pyrt.oci.digest import Digest
 from pyrt.oci.image import ImageDocument
@@ -25,7 +35,7 @@ from pyrt.state import Database, Lease, Leases, Records, Transaction
 
 __all__ = ["ImageStore", "is_there"]
 
-_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+_ID = re.compile(r"(?:sha256:|sha512:)?([0-9a-f]{1,128})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,26 @@ class ImageStore:
         """Keep what is named to it from being collected; name things before looking whether they are there."""
         return self.leases.hold()
 
+    @contextmanager
+    def receiving(self) -> Iterator[Lease]:
+        """Hold a lease for what comes in; where it is bad, or has no room, nothing of it stays.
+
+        After other failures what is whole stays for the next attempt, until a collection.
+        """
+        try:
+            with self.lease() as lease:
+                yield lease
+        except (IntegrityError, InvalidSpec, SyscallError, Unsupported):
+            with suppress(PyrtError):  # the failure is the news, and another collection will come
+                self.collect()
+            raise
+
+    def keep(self, lease: Lease, image: StoredImage) -> None:
+        """Keep all that an image needs as long as the lease lives. Raises ImageNotFound where it has gone already."""
+        lease.add(*(str(each) for each in (*image.record.blobs, *image.record.chain)))
+        if not is_there(self, image.record):
+            raise ImageNotFound(f"{image.id.short}: the image was removed meanwhile, or is damaged: pull it again")
+
     def add(self, manifest: Manifest, document: ImageDocument, names: Iterable[ImageName] = ()) -> StoredImage:
         """Record an image all of whose blobs and layers are there, under a lease, and point names to it."""
         chain = document.chain_ids
@@ -116,15 +146,21 @@ class ImageStore:
                 self._names.put(tx, str(name.reference), name)
             return self._with_names(tx, image.record)
 
-    def forget(self, image: StoredImage | None, names: Iterable[Reference]) -> None:
-        """Remove names, and the record of an image that has none left but them. Frees nothing: see `collect`."""
+    def forget(self, image: StoredImage, names: Iterable[Reference]) -> bool:
+        """Remove names that still mean this image, and its record where none is left; say whether that has gone.
+
+        Frees nothing: see `collect`.
+        """
         with self.database.write() as tx:
             for reference in names:
                 with suppress(KeyError):
-                    self._names.delete(tx, str(reference))
-            if image is not None and not any(name.id == image.id for _, name in self._names.items(tx)):
-                with suppress(KeyError):
-                    self._images.delete(tx, str(image.id))
+                    if self._names.get(tx, str(reference)).id == image.id:  # else it has moved meanwhile
+                        self._names.delete(tx, str(reference))
+            if any(name.id == image.id for _, name in self._names.items(tx)):
+                return False
+            with suppress(KeyError):
+                self._images.delete(tx, str(image.id))
+            return True
 
     def collect(self) -> int:
         """Free what no image, no lease of a living process and no container needs; give the bytes.
@@ -153,7 +189,11 @@ class ImageStore:
             return None
 
     def _by_prefix(self, tx: Transaction, digits: str) -> list[StoredImage]:
-        return [self._with_names(tx, record) for key, record in self._images.items(tx) if key[7:].startswith(digits)]
+        return [
+            self._with_names(tx, record)
+            for key, record in self._images.items(tx)
+            if key.partition(":")[2].startswith(digits)
+        ]
 
     def _with_names(self, tx: Transaction, record: ImageRecord) -> StoredImage:
         return StoredImage(record, tuple(name for _, name in self._names.items(tx) if name.id == record.id))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyrt.content import ContentStore
-from pyrt.errors import ImageNotFound, NotFound
+from pyrt.errors import BlobNotFound, ImageNotFound, NotFound
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
 from pyrt.oci.config import ImageConfig
@@ -15,6 +15,7 @@ from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
 from pyrt.oci.image import ImageDocument
 from pyrt.oci.manifest import Index, Manifest, parse
+from pyrt.oci.platform import Platform, rank
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Hold, Layers, Snapshotter
 
@@ -33,12 +34,24 @@ class StoredView:
     hold: Hold | None
 
     @classmethod
-    def open(cls, store: ImageStore, image: StoredImage, name: str) -> StoredView:
-        """Open an image under the name that it was asked for by. Raises ImageNotFound, Unsupported."""
-        document = store.document(image)
+    def open(cls, store: ImageStore, image: StoredImage, name: str, *, platform: Platform | None = None) -> StoredView:
+        """Open an image under the name that it was asked for by.
+
+        Raises ImageNotFound where it has been removed meanwhile, or is for another platform than is wanted.
+        """
         hold = hold_chain(store.layers, image)
-        directories = tuple(layer.directory for layer in store.layers.chain(image.record.chain[-1])) if hold else ()
-        return cls(name, document, directories, hold)
+        try:
+            document = store.document(image)
+            if platform is not None and not rank(platform, [document.platform]):
+                raise ImageNotFound(f"{name}: the image in this store is for {document.platform}, not for {platform}")
+            chain = store.layers.chain(image.record.chain[-1]) if hold else ()
+        except BaseException as error:
+            if hold is not None:
+                hold.close()
+            if isinstance(error, BlobNotFound):
+                raise _gone(image) from None
+            raise
+        return cls(name, document, tuple(layer.directory for layer in chain), hold)
 
     @property
     def config(self) -> ImageConfig:
@@ -81,7 +94,11 @@ def hold_chain(layers: Layers, image: StoredImage) -> Hold | None:
     try:
         return layers.hold(image.record.chain[-1])
     except NotFound:
-        raise ImageNotFound(f"{image.id.short}: the image was removed meanwhile") from None
+        raise _gone(image) from None
+
+
+def _gone(image: StoredImage) -> ImageNotFound:
+    return ImageNotFound(f"{image.id.short}: the image was removed meanwhile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pyrt.errors import NotFound
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
 from pyrt.oci.digest import Digest
@@ -42,8 +44,9 @@ def usage(store: ImageStore) -> Usage:
     users = Counter(chain_id for image in images for chain_id in image.record.chain)
     sizes: dict[Digest, int] = {}
     for image in images:
-        if image.record.chain:
-            sizes |= {layer.chain_id: layer.size_bytes for layer in store.layers.chain(image.record.chain[-1])}
+        with suppress(NotFound):  # removed meanwhile
+            if image.record.chain:
+                sizes |= {layer.chain_id: layer.size_bytes for layer in store.layers.chain(image.record.chain[-1])}
     blobs = dict(store.content.walk())
     tagged = [image for image in images if image.tags]
     needed = {each for image in tagged for each in (*image.record.chain, *image.record.blobs)}
@@ -53,5 +56,5 @@ def usage(store: ImageStore) -> Usage:
 
 def _of(image: StoredImage, users: Counter[Digest], sizes: dict[Digest, int]) -> ImageUsage:
     chain = image.record.chain
-    shared = sum(sizes[each] for each in chain if users[each] > 1)
-    return ImageUsage(image, sum(sizes[each] for each in chain), shared)
+    shared = sum(sizes.get(each, 0) for each in chain if users[each] > 1)
+    return ImageUsage(image, sum(sizes.get(each, 0) for each in chain), shared)

@@ -7,12 +7,14 @@ shows, so it is closed when the containers that were made of it have ended. It m
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pyrt.oci.config import ImageConfig
-from pyrt.oci.digest import Digest
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Snapshotter
+
+if TYPE_CHECKING:
+    from pyrt.oci.digest import Digest
 
 __all__ = ["DEFAULT_PATH", "ImageView"]
 

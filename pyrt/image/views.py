@@ -49,16 +49,18 @@ class Views:
         return self._stored(name, pull, platform, on_progress)
 
     def _stored(self, name: str, pull: PullPolicy, platform: str | None, on_progress: OnProgress | None) -> ImageView:
-        from pyrt.image.names import Transport, parse_name
+        from pyrt.image.names import StoredName, parse_name
         from pyrt.image.stored import StoredView
+        from pyrt.oci.platform import Platform
 
-        is_medium = isinstance(parse_name(name), Transport)
-        store = self._workshop().store
-        if pull != "always" and not is_medium:
+        parsed, store = parse_name(name), self._workshop().store
+        is_id = isinstance(parsed, StoredName) and parsed.reference is None  # which no registry knows
+        if isinstance(parsed, StoredName) and (is_id or pull != "always"):
+            wanted = None if platform is None else Platform.parse(platform)
             try:
-                return StoredView.open(store, store.find(name), name)
+                return StoredView.open(store, store.find(name), name, platform=wanted)
             except ImageNotFound:
-                if pull == "never":
+                if is_id or pull == "never":
                     raise
         from pyrt.image.collection import ImageCollection  # much more than a run needs
         from pyrt.image.progress import silent

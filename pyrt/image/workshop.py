@@ -22,7 +22,8 @@ class Workshop:
     """The store of a root, the hands that unpack layers, and the client that talks to registries.
 
     `trees` makes the hands, `users` gives the containers that are made of an image, `pinned` the layers that they are
-    made of, `registries` says how registries are to be reached (None: as the files of this machine say). Thread-safe; in a forked child everything is made anew.
+    made of, `registries` says how registries are to be reached (None: as the files of this machine say). Thread-safe;
+    in a forked child everything is made anew.
     """
 
     def __init__(

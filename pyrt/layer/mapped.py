@@ -11,17 +11,18 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from pyrt.layer.applied import Applied, Limits, Pending
-from pyrt.layer.trees import Directory, is_there, open_path, parent_of
+from pyrt.layer.trees import Directory, is_there, opened, parent_of
 from pyrt.layer.worker_process import Worker
 from pyrt.layer.worker_wire import Line, Severed, pair, unpack_applied
 
 if TYPE_CHECKING:
     from pyrt.layer.changes import Change
+    from pyrt.layer.copyup import Found
     from pyrt.layer.write import IdMap
 
 __all__ = ["MappedTrees"]
@@ -59,7 +60,7 @@ class MappedTrees:
 
     def settle(self, directory: Directory, pending: Pending, lowers: Sequence[Directory]) -> None:
         """Do what `apply` has left undone (see Trees)."""
-        with _opened(directory, *lowers) as fds:
+        with opened(directory, *lowers) as fds:
             self._do("settle", {"pending": astuple(pending)}, fds)
 
     def write(
@@ -78,6 +79,23 @@ class MappedTrees:
                 yield from archive.chunks()
             worker.answer()
 
+    def write_merged(
+        self,
+        lowers: Sequence[Directory],
+        *,
+        uids: IdMap = (),
+        gids: IdMap = (),
+        latest: int | None = None,
+        root: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the archive of the merged tree (see Trees), by a process that ends with it."""
+        from pyrt.layer.merged import stream
+
+        with self._guarded():
+            self._refuse_closed()
+        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root}
+        yield from stream(self._user_namespace(), lowers, arguments)
+
     def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:
         """Give what an upper changes (see Trees)."""
         return self._difference("changes", [upper, *lowers])
@@ -90,8 +108,33 @@ class MappedTrees:
         self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
     ) -> None:
         """Copy up (see Trees)."""
-        with _opened(upper, *([] if work is None else [work]), *lowers) as fds:
-            self._do("copy_up", {"path": path, "has_work": work is not None}, fds)
+        self._alter("copy_up", {"path": path}, lowers, upper, work)
+
+    def find(self, lowers: Sequence[Directory], upper: Directory | None, path: str, *, follow: bool = True) -> Found:
+        """Say where a path leads (see Trees)."""
+        from pyrt.layer.copyup import Found
+
+        arguments = {"path": path, "has_upper": upper is not None, "follow": follow}
+        with opened(*([] if upper is None else [upper]), *lowers) as fds:
+            return Found(*self._do("find", arguments, fds))
+
+    def remove_path(
+        self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
+    ) -> None:
+        """Remove a path (see Trees)."""
+        self._alter("remove_path", {"path": path}, lowers, upper, work)
+
+    def make_path(
+        self,
+        lowers: Sequence[Directory],
+        upper: Directory,
+        path: str,
+        mode: int = 0o755,
+        *,
+        work: Directory | None = None,
+    ) -> None:
+        """Make a directory of the merged tree (see Trees)."""
+        self._alter("make_path", {"path": path, "mode": mode}, lowers, upper, work)
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         """Make a directory (see Trees)."""
@@ -115,8 +158,20 @@ class MappedTrees:
     def _difference(self, verb: str, directories: Sequence[Directory]) -> tuple[Change, ...]:
         from pyrt.layer.changes import Change
 
-        with _opened(*directories) as fds:
+        with opened(*directories) as fds:
             return tuple(Change(kind, path) for kind, path in self._do(verb, {}, fds))
+
+    def _alter(
+        self,
+        verb: str,
+        arguments: dict[str, Any],
+        lowers: Sequence[Directory],
+        upper: Directory,
+        work: Directory | None,
+    ) -> None:
+        """Carry out a verb that writes into the upper of a merged tree."""
+        with opened(upper, *([] if work is None else [work]), *lowers) as fds:
+            self._do(verb, {**arguments, "has_work": work is not None}, fds)
 
     @contextmanager
     def _streaming(
@@ -127,7 +182,7 @@ class MappedTrees:
         with (
             ours,
             theirs,
-            _opened(*directories) as fds,
+            opened(*directories) as fds,
             self._asked(verb, arguments, [*fds, theirs.fileno()]) as worker,
             Line(ours, worker.pidfd) as stream,
         ):
@@ -172,9 +227,12 @@ class MappedTrees:
 
     def _take(self) -> Worker | None:
         with self._guarded():
-            if self._closed:
-                raise ValueError("these trees are closed")
+            self._refuse_closed()
             return self._idle.pop() if self._idle else None
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ValueError("these trees are closed")
 
     def _guarded(self) -> threading.Lock:
         if self._pid != os.getpid():  # another thread may have held the lock at the fork
@@ -198,17 +256,3 @@ class MappedTrees:
         if self._idle and self._pid == os.getpid():
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         self.close()
-
-
-@contextmanager
-def _opened(*directories: Directory) -> Iterator[list[int]]:
-    """Open directories that are given by their paths."""
-    with ExitStack() as stack:
-        fds = []
-        for directory in directories:
-            if isinstance(directory, int):
-                fds.append(directory)
-                continue
-            fds.append(open_path(directory))
-            stack.callback(os.close, fds[-1])
-        yield fds

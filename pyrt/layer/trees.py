@@ -20,7 +20,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,9 +29,10 @@ from pyrt.errors import InvalidArgument, SyscallError
 if TYPE_CHECKING:
     from pyrt.layer.applied import Applied, Limits, Pending
     from pyrt.layer.changes import Change
+    from pyrt.layer.copyup import Found
     from pyrt.layer.write import IdMap
 
-__all__ = ["LocalTrees", "Trees", "is_there", "make_child", "open_path", "parent_of", "remove_child"]
+__all__ = ["LocalTrees", "Trees", "is_there", "make_child", "open_path", "opened", "parent_of", "remove_child"]
 
 Directory = int | str
 _BATCH = 1000
@@ -57,6 +58,24 @@ class Trees(Protocol):
     ) -> Iterator[bytes]:
         """Give the archive of a directory (see write), in pieces of 1 MiB at most."""
 
+    def write_merged(
+        self,
+        lowers: Sequence[Directory],
+        *,
+        uids: IdMap = (),
+        gids: IdMap = (),
+        latest: int | None = None,
+        root: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the archive of the one tree that directories, the topmost first, show together: without whiteouts.
+
+        Another process mounts it where nobody else sees it, and ends with the iterator. The options are those of
+        `write`. Owners are as root of the user namespace sees them; a user without subordinate ids is root there.
+
+        Raises, while iterating, besides what `write` raises: Unsupported where the kernel gives no overlay of them,
+        InvalidArgument for none, PyrtError where the process ended before its work.
+        """
+
     def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:
         """Give what an upper changes in its lowers, the topmost first (see changes)."""
 
@@ -67,6 +86,25 @@ class Trees(Protocol):
         self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
     ) -> None:
         """Make `path` of a lower layer appear in the upper (see copy_up)."""
+
+    def find(self, lowers: Sequence[Directory], upper: Directory | None, path: str, *, follow: bool = True) -> Found:
+        """Say where `path` leads in the merged tree (see find)."""
+
+    def remove_path(
+        self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
+    ) -> None:
+        """Remove `path` of the merged tree, by what is written into its upper (see remove)."""
+
+    def make_path(
+        self,
+        lowers: Sequence[Directory],
+        upper: Directory,
+        path: str,
+        mode: int = 0o755,
+        *,
+        work: Directory | None = None,
+    ) -> None:
+        """Make the new directory `path` of the merged tree, and those above it (see make_directory)."""
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         """Make the directory `path`, whatever the umask says; SyscallError where something is there."""
@@ -107,6 +145,22 @@ class LocalTrees:
 
         return write(directory, uids=uids, gids=gids, latest=latest, root=root)
 
+    def write_merged(
+        self,
+        lowers: Sequence[Directory],
+        *,
+        uids: IdMap = (),
+        gids: IdMap = (),
+        latest: int | None = None,
+        root: bool = False,
+    ) -> Iterator[bytes]:
+        """Give the archive of the merged tree (see Trees)."""
+        from pyrt.layer.merged import own_namespace, stream
+
+        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root}
+        with own_namespace() as user_namespace:
+            yield from stream(user_namespace, lowers, arguments)
+
     def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:
         """Give what an upper changes (see Trees)."""
         from pyrt.layer.apply import is_privileged
@@ -124,11 +178,41 @@ class LocalTrees:
         self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
     ) -> None:
         """Copy up (see Trees)."""
-        from pyrt.layer.apply import default_owner, is_privileged
         from pyrt.layer.copyup import copy_up
 
-        own_ids, userxattr = default_owner() == "caller", not is_privileged()
+        userxattr, own_ids = _rights()
         copy_up(lowers, upper, path, work=work, userxattr=userxattr, own_ids=own_ids)
+
+    def find(self, lowers: Sequence[Directory], upper: Directory | None, path: str, *, follow: bool = True) -> Found:
+        """Say where a path leads (see Trees)."""
+        from pyrt.layer.copyup import find
+
+        userxattr, _ = _rights()
+        return find(lowers, upper, path, follow=follow, userxattr=userxattr)
+
+    def remove_path(
+        self, lowers: Sequence[Directory], upper: Directory, path: str, *, work: Directory | None = None
+    ) -> None:
+        """Remove a path (see Trees)."""
+        from pyrt.layer.copyup import remove
+
+        userxattr, own_ids = _rights()
+        remove(lowers, upper, path, work=work, userxattr=userxattr, own_ids=own_ids)
+
+    def make_path(
+        self,
+        lowers: Sequence[Directory],
+        upper: Directory,
+        path: str,
+        mode: int = 0o755,
+        *,
+        work: Directory | None = None,
+    ) -> None:
+        """Make a directory of the merged tree (see Trees)."""
+        from pyrt.layer.copyup import make_directory
+
+        userxattr, own_ids = _rights()
+        make_directory(lowers, upper, path, mode, work=work, userxattr=userxattr, own_ids=own_ids)
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
         """Make a directory (see Trees)."""
@@ -167,6 +251,20 @@ def open_path(directory: str) -> int:
         return os.open(directory, os.O_PATH | os.O_DIRECTORY)
 
 
+@contextmanager
+def opened(*directories: Directory) -> Iterator[list[int]]:
+    """Open directories that are given by their paths (O_PATH). Raises SyscallError."""
+    with ExitStack() as stack:
+        fds = []
+        for directory in directories:
+            if isinstance(directory, int):
+                fds.append(directory)
+                continue
+            fds.append(open_path(directory))
+            stack.callback(os.close, fds[-1])
+        yield fds
+
+
 def make_child(parent: int, name: str, mode: int) -> None:
     """Make a directory in another. Raises SyscallError."""
     with _told("mkdir", name):
@@ -196,6 +294,13 @@ def remove_child(parent: int, name: str) -> None:
         finally:
             os.close(top)
         os.rmdir(name, dir_fd=parent)
+
+
+def _rights() -> tuple[bool, bool]:
+    """Say whether an overlay's attributes are user.*, and whether all files are the caller's own."""
+    from pyrt.layer.apply import default_owner, is_privileged
+
+    return not is_privileged(), default_owner() == "caller"
 
 
 def _split(path: str) -> tuple[str, str]:

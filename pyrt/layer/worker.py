@@ -1,4 +1,4 @@
-"""What a worker of MappedTrees executes: it joins a user namespace and carries out verbs there, one after the other.
+"""What a worker executes: it joins a user namespace, or none, and carries out verbs there, one after the other.
 
 Descriptor 0 is the connection to its owner, 1 and 2 take what Python says when it fails; nothing else that it inherits
 is kept. It ends with the connection, after a while without requests, and at once when its owner has ended.
@@ -21,6 +21,7 @@ from pyrt.errors import SyscallError
 from pyrt.layer.applied import Limits
 from pyrt.layer.trees import LocalTrees, make_child, remove_child
 from pyrt.layer.worker_wire import Line, Severed, pack_error, unpack_pending
+from pyrt.layer.write import write
 
 __all__ = ["main"]
 
@@ -41,6 +42,7 @@ def main() -> None:
             return
         owner.tell({"result": None})
         try:
+            _serve(owner)  # there is work for a process that was just started
             while True:
                 _await_request(connection, idle_seconds)
                 _serve(owner)
@@ -48,10 +50,16 @@ def main() -> None:
             return
 
 
-def join(user_namespace: int, owner: int) -> None:
-    """Become root of a user namespace, and watch the owner, a pidfd. Raises SyscallError."""
+def join(owner: int, user_namespace: int | None = None) -> None:
+    """Become root of a user namespace, if one is given, and watch the owner, a pidfd. Raises SyscallError."""
     # Else a container of that namespace that sees this process could, with CAP_SYS_PTRACE, become the host's user.
     syscalls.set_undumpable()
+    if user_namespace is not None:
+        _become_root(user_namespace)
+    threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
+
+
+def _become_root(user_namespace: int) -> None:
     syscalls.join_user_namespace(user_namespace)
     os.close(user_namespace)
     with suppress(PermissionError):  # denied in namespaces that map no groups but the user's
@@ -61,7 +69,6 @@ def join(user_namespace: int, owner: int) -> None:
         os.setresuid(0, 0, 0)
     except OSError as e:
         raise SyscallError(e.errno or errno.EIO, "setresuid", detail="the user namespace has no root") from e
-    threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
 
 
 def _end_with(owner: int) -> None:
@@ -116,6 +123,16 @@ def _write(fds: list[int], **options: Any) -> None:
         archive.end()
 
 
+def _write_merged(fds: list[int], paths: list[str], **options: Any) -> None:
+    from pyrt.layer.merged import mount
+
+    stream = fds.pop()
+    with Line(socket.socket(fileno=stream)) as archive:
+        for piece in write(mount(fds, paths), plain=True, **options):
+            archive.send(piece)
+        archive.end()
+
+
 def _changes(fds: list[int]) -> list[Any]:
     _reopen(fds)
     return [astuple(change) for change in _TREES.changes(fds[0], fds[1:])]
@@ -130,6 +147,22 @@ def _copy_up(fds: list[int], path: str, has_work: bool) -> None:
     _reopen(fds)
     work = fds[1] if has_work else None
     _TREES.copy_up(fds[2 if has_work else 1 :], fds[0], path, work=work)
+
+
+def _find(fds: list[int], path: str, has_upper: bool, follow: bool) -> Any:
+    _reopen(fds)
+    upper = fds[0] if has_upper else None
+    return astuple(_TREES.find(fds[1 if has_upper else 0 :], upper, path, follow=follow))
+
+
+def _remove_path(fds: list[int], path: str, has_work: bool) -> None:
+    _reopen(fds)
+    _TREES.remove_path(fds[2 if has_work else 1 :], fds[0], path, work=fds[1] if has_work else None)
+
+
+def _make_path(fds: list[int], path: str, mode: int, has_work: bool) -> None:
+    _reopen(fds)
+    _TREES.make_path(fds[2 if has_work else 1 :], fds[0], path, mode, work=fds[1] if has_work else None)
 
 
 def _make_directory(fds: list[int], name: str, mode: int) -> None:
@@ -153,9 +186,13 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "apply": _apply,
     "settle": _settle,
     "write": _write,
+    "write_merged": _write_merged,
     "changes": _changes,
     "compare": _compare,
     "copy_up": _copy_up,
+    "find": _find,
+    "remove_path": _remove_path,
+    "make_path": _make_path,
     "make_directory": _make_directory,
     "remove": _remove,
 }

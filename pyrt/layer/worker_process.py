@@ -27,13 +27,13 @@ _LAST_SECONDS = 1.0  # from the end of the connection to that of the process
 
 
 class Worker:
-    """A process that has joined a user namespace; it does one thing at a time, for one thread.
+    """A process that has joined a user namespace, or none; it does one thing at a time, for one thread.
 
     It ends by itself after `idle_seconds` without requests.
     Raises Unsupported where Python cannot be started here, and PyrtError or SyscallError where it cannot join.
     """
 
-    def __init__(self, user_namespace: int, idle_seconds: float) -> None:
+    def __init__(self, user_namespace: int | None, idle_seconds: float) -> None:
         self.is_busy = False
         self._pidfd = -1
         ours, theirs = pair()
@@ -80,7 +80,7 @@ class Worker:
             if (status := os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 is_exit = status.si_code == os.CLD_EXITED
                 how = f" ({'exit status' if is_exit else 'killed by signal'} {status.si_status})"
-        failure = PyrtError(f"the process that works on trees with subordinate ids has ended{how}: {why}")
+        failure = PyrtError(f"the process that works on trees has ended{how}: {why}")
         size = self._said.seek(0, os.SEEK_END)
         self._said.seek(max(0, size - _SAID_BYTES))
         if said := self._said.read().decode(errors="replace").strip():
@@ -109,10 +109,11 @@ class Worker:
             os.close(self._pidfd)
             self._pidfd = -1
 
-    def _join(self, user_namespace: int, idle_seconds: float) -> None:
+    def _join(self, user_namespace: int | None, idle_seconds: float) -> None:
         owner = os.pidfd_open(os.getpid())
+        fds = [owner] if user_namespace is None else [owner, user_namespace]
         try:
-            self._line.tell({"idle_seconds": idle_seconds}, [user_namespace, owner])
+            self._line.tell({"idle_seconds": idle_seconds}, fds)
         except Severed as e:
             raise self.death(str(e)) from e
         finally:
@@ -126,7 +127,7 @@ def _start(connection: int, said: IO[bytes]) -> int:
     Not by subprocess: a child that another thread forks just then would hold its pipe for errors open, and us up.
     """
     if not sys.executable:
-        raise Unsupported("trees with subordinate ids", "sys.executable does not say where Python is")
+        raise Unsupported("work on trees in a process", "sys.executable does not say where Python is")
     argv = [sys.executable, *_OPTIONS, "-c", _PROGRAM, *_homes()]
     environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     high: list[int] = []

@@ -1,4 +1,4 @@
-"""What passes between MappedTrees and its workers: messages with descriptors, streams of bytes, errors as they were."""
+"""What passes between workers and their owner: messages with descriptors, streams of bytes, errors as they were."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def unpack_error(packed: dict[str, Any]) -> PyrtError:
     if name == "SyscallError":
         return SyscallError(*fields)
     if name not in errors.__all__:
-        failure = PyrtError(f"the process that works on trees with subordinate ids has failed: {packed['message']}")
+        failure = PyrtError(f"the process that works on trees has failed: {packed['message']}")
         failure.add_note(fields)
         return failure
     kind: type[PyrtError] = getattr(errors, name)

@@ -30,18 +30,20 @@ def write(
     latest: int | None = None,
     root: bool = False,
     userxattr: bool | None = None,
+    plain: bool = False,
 ) -> Written:
     """Give an iterator over the archive of a directory (a path or a descriptor), in pieces of 1 MiB.
 
     No mtime is later than `latest` (seconds since 1970, as SOURCE_DATE_EPOCH). `root` adds an entry `./`. `userxattr`
     says whether opaque directories are marked in user.overlay.*, as is the default but for root of the machine.
+    `plain` leaves out whiteouts and marks of opaque directories: the archive is of what the tree shows, and no layer.
     The tree should not change meanwhile. Nothing is read before the first piece is asked for.
 
     Raises, while iterating, ResourceBusy for a tree that did change, InvalidArgument for what an archive cannot tell (a
     name that begins with .wh., an owner that no map has, a path that is too long), Unsupported for parts that overlayfs
     keeps elsewhere (metacopy, redirect_dir), and SyscallError.
     """
-    flags = tarwrite.ROOT if root else 0
+    flags = (tarwrite.ROOT if root else 0) | (tarwrite.PLAIN if plain else 0)
     if userxattr or (userxattr is None and not is_privileged()):
         flags |= tarwrite.USERXATTR
     with ExitStack() as stack:

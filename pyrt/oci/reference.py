@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from pyrt.errors import InvalidReference
 from pyrt.oci.digest import Digest
@@ -89,6 +90,12 @@ class Reference:
     def with_digest(self, digest: Digest) -> Reference:
         """Give the same repository and no tag, at a digest."""
         return replace(self, tag=None, digest=digest)
+
+    def matches(self, pattern: str) -> bool:
+        """Say whether the familiar name, with or without its tag, is of a pattern: `*`, `?` and `[…]` match no slash."""
+        parts = pattern.split("/")
+        names = [name.split("/") for name in (self.familiar, self.familiar_repository, str(self), self.name)]
+        return any(len(name) == len(parts) and all(map(fnmatchcase, name, parts)) for name in names)
 
     def __str__(self) -> str:
         return self.name + self._suffix

@@ -189,6 +189,11 @@ def test_hard_links_across_layers_stay_inside(layer: Path, tmp_path: Path) -> No
     assert os.readlink(tmp_path / "upper/l") == "../treasure"
 
 
+def test_hard_links_through_a_loop(layer: Path) -> None:
+    with pytest.raises(InvalidSpec, match="too many symbolic links"):
+        unpack(layer, Header(b"s", type=SYMLINK, link=b"s"), Header(b"l", type=LINK, link=b"s/f"))
+
+
 def test_hard_links_to_directories(layer: Path) -> None:
     for target in (b"d", b".", b"/"):
         with pytest.raises(InvalidSpec, match="directory"):

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import resource
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ Make = Callable[[], TarWriter]
 
 
 @pytest.fixture
-def top(tmp_path: Path) -> Path:
+def top(tmp_path: Path) -> Iterator[Path]:
+    """Give an empty directory, which may become deeper than what pytest can remove."""
     (tmp_path / "top").mkdir()
-    return tmp_path / "top"
+    yield tmp_path / "top"
+    subprocess.run(["rm", "-r", *tmp_path.iterdir()], check=True)
 
 
 @pytest.fixture
@@ -175,7 +178,5 @@ def test_a_directory_that_is_moved_meanwhile_is_refused(make: Make, top: Path, t
     elif instead == "directory":
         deep(top / "d", 40)
 
-    with (
-        refused(errno.EBUSY, "d/" * 36, "moved") if instead != "nothing" else pytest.raises(SyscallError, match="moved")
-    ):
+    with pytest.raises(SyscallError, match=r"Device or resource busy.*was moved while it was written"):
         rest(writer)

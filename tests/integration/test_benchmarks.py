@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import bench_images, peers
 from benchmarks.fixtures import Fixtures, fixtures
-from benchmarks.harness import Missing
+from benchmarks.harness import Missing, Options
 from benchmarks.timer import Timer
 
 
@@ -85,3 +86,17 @@ def test_world_hides_its_mounts_and_ends_its_daemons() -> None:
     assert Path("/proc/self/mounts").read_text() == mounts
     assert not os.path.exists("/run/x")
     assert not os.path.exists("/etc/x")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.needs("root", "overlay", "docker-registry", "docker", "podman", "skopeo", "umoci")
+def test_images_measures_everybody_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="b-") as top:  # the path of a daemon's socket has to be short
+        monkeypatch.setattr(tempfile, "tempdir", top)
+
+        rows = bench_images.run(Options(quick=True))
+
+        assert os.listdir(top) == []
+    assert {row["name"]: row["note"] for row in rows if row["value"] is None} == {}
+    assert {row["unit"] for row in rows} == {"s", "ms", "MiB", "requests", "×"}
+    assert [row["met"] for row in rows if row["name"] == "pyrt pull, present: requests (target)"] == [True]

@@ -19,6 +19,7 @@ from pyrt.layer import MappedTrees, worker_process
 from pyrt.oci.spec import IdMapping
 from pyrt.runtime.rootless import IdMappings, UserNamespaces, own_mappings
 from tests.suites.trees import HostUid, TreesSuite, archive, directory, file
+from tests.suites.trees_merged import MergedTreesSuite, workers
 
 TOP = Path(__file__).resolve().parents[2]
 PRIVATE = (IdMapping(0, 1_900_000_000, 65536),)  # ids that nobody has
@@ -81,18 +82,6 @@ def host_uid(mappings: IdMappings) -> HostUid:
     return host_uid
 
 
-def workers(parent: int | None = None) -> list[int]:
-    """Find the processes that work for one."""
-    found = []
-    for entry in filter(str.isdecimal, os.listdir("/proc")):
-        with suppress(OSError):
-            status = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
-            words = Path("/proc", entry, "cmdline").read_bytes()
-            if int(status[1]) == (parent or os.getpid()) and b"pyrt.layer.worker" in words:
-                found.append(int(entry))
-    return found
-
-
 def ended(pid: int) -> bool:
     """Wait until a process that may be another's child has ended."""
     try:
@@ -105,7 +94,7 @@ def ended(pid: int) -> bool:
         os.close(pidfd)
 
 
-class Mapped(TreesSuite):
+class Mapped(TreesSuite, MergedTreesSuite):
     def test_ids_beyond_the_namespace_are_refused(self, trees: MappedTrees, top: Path) -> None:
         with pytest.raises(PyrtError) as caught:
             trees.apply(archive(file("a", uid=3_000_000_000)), str(top / "layer"))
@@ -251,7 +240,7 @@ class Mapped(TreesSuite):
     ) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(worker_process, "_PROGRAM", program)
-            with pytest.raises(PyrtError, match=f"subordinate ids has ended.*{said}") as caught:
+            with pytest.raises(PyrtError, match=f"works on trees has ended.*{said}") as caught:
                 trees.make_directory(str(top / "one"))
 
         if "no pyrt" in program:

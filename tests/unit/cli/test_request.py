@@ -35,7 +35,7 @@ DOCKER = """
     --storage-opt --sysctl --tmpfs -t --tty --ulimit -u --user --userns --uts -v --volume --volume-driver
     --volumes-from -w --workdir
 """.split()
-NOT_DOCKERS = {"console_size", "masked_paths", "nano_cpus", "readonly_paths"}
+NOT_DOCKERS = {"on_progress", "console_size", "masked_paths", "nano_cpus", "readonly_paths"}
 
 
 def test_every_flag_of_docker_is_read_or_refused() -> None:
@@ -78,7 +78,7 @@ def test_two_dashes_behind_the_image_are_dropped() -> None:
         (["-v", "/srv:/data:ro"], {"mounts": [Mount("/data", "/srv", "bind", True, create_source=True)]}),
         (["--mount", "type=bind,src=/srv,dst=/d"], {"mounts": [Mount("/d", "/srv", "bind")]}),
         (["--landlock-ro", "/usr"], {"landlock": {"read_only": ["/usr"], "read_write": ()}}),
-        (["--init", "--read-only=false", "--rm", "-q"], {"init": True, "read_only": False}),
+        (["--init", "--read-only=false", "--rm", "-q"], {"init": True, "read_only": False, "remove": True}),
     ],
 )
 def test_flags_give_options(words: list[str], expected: dict[str, Any]) -> None:
@@ -126,7 +126,6 @@ def test_what_is_pyrts_own() -> None:
     ("words", "argument"),
     [
         ([], "IMAGE"),
-        (["--rm=false", "host:"], "--rm"),
         (["-m", "much", "host:"], "-m"),
         (["--memory", "much", "host:"], "--memory"),
         (["--cpus", "-1", "host:"], "--cpus"),
@@ -141,7 +140,6 @@ def test_what_is_pyrts_own() -> None:
         (["--sysctl", "net.a", "host:"], "--sysctl"),
         (["--stop-signal", "NOPE", "host:"], "--stop-signal"),
         (["-a", "all", "host:"], "-a"),
-        (["--name", "x", "host:"], "--name"),
         (["-p", "80:80", "host:"], "-p"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from pyrt.container import Draft, Mount, RunOptions, Ulimit
+from pyrt.container import Draft, Mount, RunOptions, Ulimit, Wishes
 from pyrt.errors import InvalidOption
 from pyrt.oci.spec import Cpu, Device, DeviceRule, Memory, Pids, Rlimit, Root
 from pyrt.oci.spec import Mount as SpecMount
@@ -284,6 +284,11 @@ BAD: dict[str, list[Any]] = {
         {FULL: True},
         [FULL],
     ],
+    "pull": ["odd", 5],
+    "platform": ["a/b/c/d", 5],
+    "on_progress": ["odd"],
+    "remove": ["yes"],
+    "name": ["x", "-x", "of a container that goes"],
     "landlock": [{"odd": []}, {"read_only": ["usr"]}, ["/usr"]],
     "network_mode": [5],
     "ipc_mode": ["odd"],
@@ -316,11 +321,12 @@ def test_what_no_option_takes_is_refused_by_every_one(name: str, value: Any) -> 
 def test_the_tables_leave_no_option_out() -> None:
     tried = {name for options, _, _ in GOOD for name in options}
     tested_elsewhere = {"user", "group_add", "mem_swappiness", "oom_kill_disable", "cpu_rt_period", "cpu_rt_runtime"}
+    wishes = set(Wishes.__slots__)  # test_wishes.py
     block = {"blkio_weight", "blkio_weight_device"} | {
         f"device_{way}_{unit}" for way in ("read", "write") for unit in ("bps", "iops")
     }
 
-    assert tried | tested_elsewhere | block == RunOptions.__optional_keys__
+    assert tried | tested_elsewhere | block | wishes == RunOptions.__optional_keys__
     assert BAD.keys() == RunOptions.__optional_keys__
 
 

@@ -18,12 +18,13 @@ from pyrt.errors import CommandError, DockerfileError, InvalidOption, NotFound, 
 from pyrt.layer import LocalTrees, Trees
 from pyrt.layer.worker_wire import Line, Severed, pack_error, pair, unpack_error
 from tests.suites.trees import HostUid, TreesSuite, archive, file
+from tests.suites.trees_merged import MergedTreesSuite
 
 FS_IOC_SETFLAGS = 0x40086602
 FS_IMMUTABLE_FL = 0x10
 
 
-class TestLocalTrees(TreesSuite):
+class TestLocalTrees(TreesSuite, MergedTreesSuite):
     @pytest.fixture
     def trees(self) -> Trees:
         return LocalTrees()
