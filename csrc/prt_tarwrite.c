@@ -180,7 +180,7 @@ static int add_next(struct prt_tarwrite *self, struct prt_error *err)
 	}
 	name += self->walk.path_size;
 	cleanup_fd int fd = sys_openat(directory, name, O_PATH | O_NOFOLLOW, 0);
-	if (0 && fd == -ENOENT && is_plain) /* overlayfs lists whiteouts of a directory that one layer alone has */
+	if (fd == -ENOENT && is_plain) /* overlayfs lists whiteouts of a directory that one layer alone has */
 		return 0;
 	if (fd == -ENOENT)
 		return tw_changed(self->walk.path, "it was removed while the directory was written", err);

@@ -15,9 +15,10 @@ from typing import NoReturn
 
 from pyrt.errors import PyrtError
 
-__all__ = ["guarded", "main"]
+__all__ = ["FAILED", "REFUSED", "guarded", "main"]
 
 FAILED = 125  # docker's: the container engine itself
+REFUSED = 1  # docker's: a verb that runs no container
 INTERRUPTED = 130
 
 
@@ -33,7 +34,7 @@ def serve(words: Sequence[str]) -> int:
     if words[:1] == ["run"]:
         gc.disable()  # it ends with its container, and makes no cycles that grow
         return guarded(lambda: _run(words[1:]))
-    return guarded(lambda: _dispatch(words))
+    return guarded(lambda: _dispatch(words), REFUSED)
 
 
 def leave(code: int) -> NoReturn:
@@ -44,27 +45,32 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def guarded(verb: Callable[[], int]) -> int:
-    """Give the exit code of a verb; where it fails, say why in one line on stderr."""
+def guarded(verb: Callable[[], int], failed: int = FAILED) -> int:
+    """Give the exit code of a verb; where it fails, say why in one line on stderr, and give `failed`."""
     try:
         return verb()
     except PyrtError as error:
         from pyrt.cli.format import complain, in_flags
 
         complain(in_flags(str(error)))
-        return error.exit_code
+        return failed if error.exit_code == FAILED else error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # nobody reads the output, so nobody would read a complaint
-        return FAILED
+        return failed
     except Exception as error:
         from pyrt.cli.format import complain
 
         if os.environ.get("PYRT_DEBUG"):
             raise
-        kind = "" if isinstance(error, OSError) else f"internal error ({type(error).__name__}, see PYRT_DEBUG=1): "
-        complain(f"{kind}{error}")
-        return FAILED
+        complain(_said(error))
+        return failed
+
+
+def _said(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return f"internal error ({type(error).__name__}, see PYRT_DEBUG=1): {error}"
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from pyrt.cli.shared import filters, opened, read_filters, verb
@@ -17,11 +19,12 @@ __all__ = ["command"]
 @click.pass_obj
 def command(root: str | None, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove images without a tag, and free what is unused."""
-    what = "all images without a container" if everything else "all images without a tag"
-    if not force:
-        click.confirm(f"This will remove {what}. Are you sure you want to continue?", abort=True)
+    wanted = read_filters(filters)
+    what = "all images without at least one container associated to them" if everything else "all dangling images"
+    if not force and not _agrees(f"WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "):
+        return
     with opened(root) as engine:
-        removed = engine.images.prune(read_filters(filters), all=everything)
+        removed = engine.images.prune(wanted, all=everything)
     if removed.untagged or removed.deleted:
         click.echo("Deleted Images:")
         for each in removed.untagged:
@@ -29,4 +32,10 @@ def command(root: str | None, everything: bool, force: bool, filters: tuple[str,
         for each in removed.deleted:
             click.echo(f"deleted: {each}")
         click.echo()
-    click.echo(f"Total reclaimed space: {size(removed.freed_bytes)}")
+    click.echo(f"Total reclaimed space: {size(removed.freed_bytes, 4)}")
+
+
+def _agrees(question: str) -> bool:
+    """Ask on the terminal, or whatever stdin is; only a yes is one."""
+    click.echo(question, nl=False)
+    return sys.stdin.readline().strip().lower() == "y"

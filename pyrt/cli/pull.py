@@ -6,9 +6,12 @@ import click
 
 from pyrt.cli.progress import shown
 from pyrt.cli.shared import opened, verb
+from pyrt.errors import InvalidOption
 from pyrt.oci.reference import Reference
 
 __all__ = ["command"]
+
+MEDIA = ("oci:", "oci-archive:", "docker-archive:")
 
 
 @verb("pull")
@@ -19,22 +22,24 @@ __all__ = ["command"]
 @click.pass_obj
 def command(root: str | None, name: str, all_tags: bool, quiet: bool, platform: str | None) -> None:
     """Bring an image from a registry, or from oci:DIR, oci-archive:FILE or docker-archive:FILE."""
-    reference = None if name.partition(":")[0] in ("oci", "oci-archive", "docker-archive") else Reference.parse(name)
-    if reference is not None and not quiet:
-        if reference.tag == "latest" and not name.endswith(":latest") and not all_tags:
-            click.echo("Using default tag: latest")
-        click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
+    reference = None if name.startswith(MEDIA) else Reference.parse(name)
+    if reference is not None:
+        is_named = reference.digest is not None or name.endswith(f":{reference.tag}")
+        if all_tags and is_named:
+            raise InvalidOption("tag can't be used with --all-tags/-a")
+        if not quiet and not all_tags:
+            click.echo("" if is_named else "Using default tag: latest\n", nl=False)
+            click.echo(f"{reference.tag or reference}: Pulling from {reference.repository}")
     with opened(root) as engine:
-        before = {image.id for image in engine.images.list(reference.familiar if reference else None)}
+        before = {image.id for image in engine.images.list()}
         with shown(quiet=quiet) as on_progress:
             image = engine.images.pull(name, all_tags=all_tags, platform=platform, on_progress=on_progress)
         if reference is None:
             click.echo(image.id)
             return
+        shown_as = reference.name if all_tags else str(reference)
         if not quiet:
-            prefix = f"{reference.familiar_repository}@"
-            digests = [each.removeprefix(prefix) for each in image.digests if each.startswith(prefix)]
-            click.echo(f"Digest: {digests[0] if digests else image.id}")
             state = "Image is up to date" if image.id in before else "Downloaded newer image"
-            click.echo(f"Status: {state} for {reference.familiar}")
-        click.echo(str(reference))
+            click.echo(f"Digest: {image.source(image.tags[0] if all_tags else reference.familiar)}")
+            click.echo(f"Status: {state} for {reference.familiar_repository if all_tags else reference.familiar}")
+        click.echo(shown_as)

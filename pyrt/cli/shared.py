@@ -13,8 +13,10 @@ from pyrt.errors import InvalidOption
 if TYPE_CHECKING:
     from pyrt.engine import Engine
 
-__all__ = ["filters", "format_option", "opened", "read_filters"]
+__all__ = ["filters", "format_option", "opened", "read_filters", "verb"]
 
+_TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})  # docker's
+_FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -25,6 +27,29 @@ def opened(root: str | None) -> Iterator[Engine]:
 
     with Engine(root) as engine:
         yield engine
+
+
+class Verb(click.Command):
+    """A verb whose switches may also be written as docker's: `--quiet=true`, `--human=false`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [word for each in args[:end] for word in self._plain(each)] + args[end:])
+
+    def _plain(self, word: str) -> Sequence[str]:
+        name, equals, value = word.partition("=")
+        switches = [each for each in self.params if isinstance(each, click.Option) and each.is_flag]
+        option = next((each for each in switches if equals and name in each.opts), None)
+        if option is None:
+            return (word,)
+        if value not in _TRUE | _FALSE:
+            raise click.BadOptionUsage(name, f"{name}: {value!r} is neither true nor false")
+        return (name,) if value in _TRUE else option.secondary_opts[:1]
+
+
+def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function a verb of this name."""
+    return click.command(name, cls=Verb)
 
 
 def filters(verb: F) -> F:

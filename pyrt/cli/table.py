@@ -56,7 +56,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     padded = [[*row] for row in rows]
     for column in range(max(map(len, padded), default=0)):
-        for has_it, run in groupby(padded, lambda row: len(row) - 1 > column):
+        for has_it, run in groupby(padded, lambda row, column=column: len(row) - 1 > column):  # type: ignore[misc]
             block = list(run) if has_it else []
             width = max([NARROWEST, *(len(row[column]) + GAP for row in block)])
             for row in block:

@@ -19,7 +19,7 @@ class CallFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What is called, and the kinds of its operands: any, string, int, []string; of one with a star there may be many."""
+    """What is called, and the kinds of its operands (any, string, int, []string); those with a star may be many."""
 
     run: Callable[..., Any]
     kinds: tuple[str, ...]

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 import pyrt
-from pyrt.errors import InvalidOption
+from pyrt.cli.format import complain
+from pyrt.cli.main import FAILED, REFUSED, guarded
 
 __all__ = ["dispatch"]
 
@@ -38,14 +39,16 @@ _MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
 
 
 def dispatch(words: Sequence[str]) -> int:
-    """Run the verb that the words name and give its exit code. Raises what the verb raises, and InvalidOption."""
+    """Run the verb that the words name and give its exit code; 125 for a flag that is none. Raises what it raises."""
     try:
         code = pyrt_command.main(args=list(words), prog_name="pyrt", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return error.exit_code
-    except click.ClickException as error:
-        raise InvalidOption(error.format_message()) from error
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "pyrt"
+        complain(f"{error.format_message().rstrip('.')}; see `{path} --help`")
+        return FAILED if isinstance(error, (click.NoSuchOption, click.BadOptionUsage)) else REFUSED
     except click.Abort as error:
         raise KeyboardInterrupt from error
     return code if isinstance(code, int) else 0
@@ -79,7 +82,7 @@ def run(root: str | None, words: list[str]) -> int:
     """Hand the words to `pyrt run`."""
     from pyrt.cli.run import run
 
-    return run(words, root)
+    return guarded(lambda: run(words, root))
 
 
 @click.group("pyrt", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -84,6 +84,10 @@ class Image:
         """When it was made, in seconds since 1970; 0 where it does not say."""
         return created_seconds(self._workshop.store.document(self._stored))
 
+    def source(self, name: str) -> str | None:
+        """Give the digest that the registry had under one of its names; None where it did not come from there."""
+        return next((str(each.source) for each in self._stored.names if each.source and each.is_called(name)), None)
+
     def history(self) -> list[dict[str, Any]]:
         """Give the rows of `docker history`, the newest first."""
         return history(self._workshop.store, self._stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,6 @@ from pyrt.errors import InvalidOption
 from pyrt.image.inspect import created_seconds, seconds
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
-from pyrt.oci.reference import Reference
 
 __all__ = ["Filters", "chooser"]
 
@@ -61,17 +59,7 @@ def _label(store: ImageStore, values: list[str]) -> Chooser:
 
 
 def _reference(store: ImageStore, values: list[str]) -> Chooser:
-    def is_called(reference: Reference) -> bool:
-        names = (reference.familiar_repository, reference.familiar, str(reference))
-        return any(_matches(name, pattern) for name in names for pattern in values)
-
-    return lambda image: any(is_called(name.reference) for name in image.names)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Say whether a name is what the pattern says, in which `*` stands for no slash, as in Docker's."""
-    parts, patterns = name.split("/"), pattern.split("/")
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+    return lambda image: any(name.reference.matches(pattern) for name in image.names for pattern in values)
 
 
 def _created(store: ImageStore, value: str) -> int:

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from pyrt.content import Ingest
-from pyrt.errors import DigestMismatch, ImageNotFound, IntegrityError, InvalidSpec, Unsupported
+from pyrt.errors import (
+    DigestMismatch,
+    ImageNotFound,
+    IntegrityError,
+    InvalidDigest,
+    InvalidSpec,
+    SizeMismatch,
+    Unsupported,
+)
 from pyrt.image.copy import choose_platform
 from pyrt.image.medium import Interruptible, Source
 from pyrt.image.progress import PULLING, OnProgress, Report, silent
@@ -94,7 +102,11 @@ def _config(store: ImageStore, source: Source, manifest: Manifest) -> ImageDocum
                 for chunk in chunks:
                     ingest.write(chunk)
             ingest.commit()
-    document = ImageDocument.parse(store.content.read(descriptor.digest))
+    raw = store.content.read(descriptor.digest)
+    try:
+        document = ImageDocument.parse(raw)
+    except (InvalidDigest, InvalidSpec) as error:
+        raise InvalidSpec(f"{source.name}: {error}") from error
     if len(document.diff_ids) != len(manifest.layers):
         counts = f"{len(manifest.layers)} layers, but its config {len(document.diff_ids)} DiffIDs"
         raise InvalidSpec(f"{source.name}: its manifest has {counts}")
@@ -154,11 +166,11 @@ class _Reception:
         if blob in self.known and self.store.content.has(descriptor.digest):
             return
         hasher, limit = diff_id.hasher(), 2 * Limits().size_bytes
-        with self._blob(descriptor) as chunks, ahead(chunks) as compressed:
+        with self._blob(descriptor) as chunks, self._blaming(descriptor), ahead(chunks) as compressed:
             plain = hashed(decompress(compressed), hasher)
             for _ in plain:
                 if plain.size_bytes > limit:
-                    raise InvalidSpec(f"{self.source.name}: layer {descriptor.digest.short} inflates without end")
+                    raise InvalidSpec(f"it inflates to more than {limit} bytes")
             self._check(descriptor, diff_id, hasher.hexdigest())
 
     def _check(self, descriptor: Descriptor, diff_id: Digest, found: str) -> None:
@@ -172,7 +184,11 @@ class _Reception:
         descriptor, diff_id = self.manifest.layers[index], self.document.diff_ids[index]
         hasher = diff_id.hasher()
         with self._blob(descriptor) as chunks:
-            with ahead(chunks) as compressed, ahead(hashed(decompress(compressed), hasher)) as plain:
+            with (
+                self._blaming(descriptor),
+                ahead(chunks) as compressed,
+                ahead(hashed(decompress(compressed), hasher)) as plain,
+            ):
                 applied = self.trees.apply(plain, stage.directory)
             self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)
@@ -182,8 +198,19 @@ class _Reception:
             parent = self.document.chain_ids[index - 1]
         if applied.pending != Pending():
             lowers = [layer.directory for layer in self.store.layers.chain(parent)] if parent else []
-            self.trees.settle(stage.directory, applied.pending, lowers)
+            with self._blaming(descriptor):
+                self.trees.settle(stage.directory, applied.pending, lowers)
         stage.commit(diff_id=diff_id, parent=parent, size_bytes=applied.size_bytes)
+
+    @contextmanager
+    def _blaming(self, descriptor: Descriptor) -> Iterator[None]:
+        """Say which layer it is that does not unpack; what comes of the source is said there."""
+        try:
+            yield
+        except (IntegrityError, InvalidSpec) as error:
+            if isinstance(error, DigestMismatch | SizeMismatch):
+                raise
+            raise type(error)(f"{self.source.name}: layer {descriptor.digest.short}: {error}") from error
 
     @contextmanager
     def _blob(self, descriptor: Descriptor) -> Iterator[Iterable[bytes]]:
@@ -205,6 +232,7 @@ class _Reception:
                 except (IntegrityError, InvalidSpec):
                     for _ in kept:  # what does not unpack is not what its name says, more often than not
                         continue
+                    ingest.commit()
                     raise
                 for _ in kept:
                     continue

@@ -70,7 +70,7 @@ class ImageStore:
         if len(found) > 1:
             raise InvalidReference(f"{text}: {len(found)} images have an id that begins so", argument="image")
         if not found:
-            raise ImageNotFound(f"{text}: there is no such image in this store; `pull` it, or see `images`")
+            raise ImageNotFound(f"no such image: {text}; `pull` it, or see `images`")
         return found[0]
 
     def all(self) -> tuple[StoredImage, ...]:

@@ -92,7 +92,7 @@ class Reference:
         return replace(self, tag=None, digest=digest)
 
     def matches(self, pattern: str) -> bool:
-        """Say whether the familiar name, with or without its tag, is of a pattern: `*`, `?` and `[…]` match no slash."""
+        """Say whether the name, with or without its tag, is of a pattern, in which `*` stands for no slash."""
         parts = pattern.split("/")
         names = [name.split("/") for name in (self.familiar, self.familiar_repository, str(self), self.name)]
         return any(len(name) == len(parts) and all(map(fnmatchcase, name, parts)) for name in names)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.native.library import Csrc, Failure
 
-USERXATTR, ROOT = 1, 2
+USERXATTR, ROOT, PLAIN = 1, 2, 4
 NEVER = 2**63 - 1
 CAPABILITY_V3 = struct.pack("<6I", 0x03000001, 1 << 10, 0, 0, 0, 100_000)
 
@@ -142,6 +142,16 @@ def test_a_file_that_would_be_a_whiteout_is_refused(make: Make, top: Path, name:
 
     with refused(errno.EINVAL, f"d/{name}", "begins with .wh."):
         make().rest()
+
+
+def test_a_plain_tree_has_no_whiteouts(make: Make, top: Path) -> None:
+    for opaque in (top, top / "d"):
+        opaque.mkdir(exist_ok=True)
+        os.setxattr(opaque, "user.overlay.opaque", b"y")
+    os.mknod(top / "gone", 0o20000, 0)
+    (top / "d" / ".wh.x").touch()
+
+    assert [*read(make(USERXATTR | PLAIN).rest())] == ["d", "d/.wh.x"]
 
 
 @pytest.mark.parametrize("attribute", ["redirect", "metacopy", "whiteout"])
