@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from pyrt.cli.group import Verbs
 
 __all__ = ["command"]
 
 VERBS = {
-    "du": "du",
-    "history": "history",
-    "import": "import_tar",
-    "inspect": "inspect",
-    "load": "load",
-    "ls": "images",
-    "prune": "prune",
-    "pull": "pull",
-    "push": "push",
-    "rm": "rmi",
-    "save": "save",
-    "tag": "tag",
+    "du": "Show what images take on disk.",
+    "history": "Show the history of an image.",
+    "import": "Make an image from a tar of a root file system.",
+    "inspect": "Show what images are.",
+    "load": "Take the images of an archive.",
+    "ls": "List images.",
+    "prune": "Remove images that nobody needs.",
+    "pull": "Bring an image from a registry.",
+    "push": "Send an image to its registry.",
+    "rm": "Remove images.",
+    "save": "Write images as an archive.",
+    "tag": "Give an image one more name.",
 }
+MODULES = {"import": "import_tar", "ls": "images", "rm": "rmi"}
+ALIASES = {"list": "ls", "remove": "rm"}
 
 
-class ImageVerbs(click.Group):
-    """The verbs, each loaded when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        name = {"list": "ls", "remove": "rm"}.get(cmd_name, cmd_name)
-        if name not in VERBS:
-            return None
-        verb: click.Command = import_module(f"pyrt.cli.{VERBS[name]}").command
-        return verb
-
-
-@click.group("image", cls=ImageVerbs)
+@click.group("image", cls=Verbs, verbs=VERBS, modules=MODULES, aliases=ALIASES)
 def command() -> None:
     """List, move, keep and remove images."""

@@ -9,6 +9,7 @@ import click
 from pyrt.cli.progress import shown
 from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
+from pyrt.image import Progress
 
 __all__ = ["command"]
 
@@ -21,11 +22,15 @@ def command(root: str | None, source: str | None, quiet: bool) -> None:
     """Take the images of an archive that docker, podman, skopeo or pyrt wrote, compressed or not."""
     if source is None and sys.stdin.isatty():
         raise InvalidOption("no archive comes from a terminal: use -i FILE, or redirect it", argument="--input")
-    with opened(root) as engine:
-        with shown(quiet=quiet or not sys.stdout.isatty()) as on_progress:
-            images = engine.images.load(sys.stdin.buffer if source is None else source, on_progress=on_progress)
-        for image in images:
-            for tag in image.tags:
-                click.echo(f"Loaded image: {tag}")
-            if not image.tags:
-                click.echo(f"Loaded image ID: {image.id}")
+    loaded: list[str] = []
+    with opened(root) as engine, shown(quiet=quiet or not sys.stdout.isatty()) as show:
+
+        def on_progress(event: Progress) -> None:
+            if event.id:
+                show(event)
+            else:
+                loaded.append(event.status)
+
+        engine.images.load(sys.stdin.buffer if source is None else source, on_progress=on_progress)
+    for line in loaded:
+        click.echo(line)

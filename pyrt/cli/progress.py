@@ -18,53 +18,81 @@ if TYPE_CHECKING:
 
 __all__ = ["shown"]
 
+_MOVING = frozenset({"Copying", "Downloading", "Extracting", "Pushing"})  # how far is for terminals
+
 
 @contextmanager
-def shown(*, quiet: bool = False, on_stderr: bool = False) -> Iterator[OnProgress]:
-    """Give what shows progress, on stdout or on stderr, until the block is left."""
+def shown(heading: str = "", *, quiet: bool = False, on_stderr: bool = False) -> Iterator[OnProgress]:
+    """Give what shows progress, on stdout or on stderr, until the block is left.
+
+    `heading` is a line before the first step, or at the end where there was none. When the block is left by an
+    exception it is not shown.
+    """
     stream = sys.stderr if on_stderr else sys.stdout
     if quiet:
         yield lambda event: None
     elif stream.isatty():
         with _bars(on_stderr) as bars:
-            yield _Bars(bars)
+            shows: _Lines = _Shown(heading, on_stderr, bars)
+            yield shows
+            shows.begin()
     else:
-        yield _Lines(on_stderr)
+        shows = _Lines(heading, on_stderr)
+        yield shows
+        shows.begin()
 
 
 class _Lines:
-    """A line where the status of a blob changes; how far it has come is for terminals."""
+    """A line where the status of a blob changes."""
 
-    def __init__(self, on_stderr: bool) -> None:
+    def __init__(self, heading: str, on_stderr: bool) -> None:
+        self._heading = heading
         self._on_stderr = on_stderr
         self._last: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
         with self._lock:
-            if self._last.get(event.id) == event.status or event.status in ("Downloading", "Extracting", "Pushing"):
-                return
+            self.begin()
+            if event.id:
+                self._show(event)
+            else:
+                self._say(event.status)
+
+    def begin(self) -> None:
+        """Write the heading, once."""
+        heading, self._heading = self._heading, ""
+        if heading:
+            self._say(heading)
+
+    def _show(self, event: Progress) -> None:
+        if self._last.get(event.id) != event.status and event.status not in _MOVING:
             self._last[event.id] = event.status
-            click.echo(f"{event.id}: {event.status}" if event.id else event.status, err=self._on_stderr)
+            self._say(f"{event.id}: {event.status}")
+
+    def _say(self, line: str) -> None:
+        click.echo(line, err=self._on_stderr)
 
 
-class _Bars:
-    """A bar for each blob."""
+class _Shown(_Lines):
+    """A bar for each blob, below the lines."""
 
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, heading: str, on_stderr: bool, bars: Bars) -> None:
+        super().__init__(heading, on_stderr)
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._lock = threading.Lock()
 
-    def __call__(self, event: Progress) -> None:
-        with self._lock:
-            task = self._tasks.get(event.id)
-            if task is None:
-                task = self._tasks[event.id] = self._bars.add_task(event.id, total=None, status=event.status)
-            if event.total_bytes is None:
-                self._bars.update(task, status=event.status)
-            else:
-                self._bars.update(task, status=event.status, completed=event.current_bytes, total=event.total_bytes)
+    def _show(self, event: Progress) -> None:
+        task = self._tasks.get(event.id)
+        if task is None:
+            task = self._tasks[event.id] = self._bars.add_task(event.id, total=None, status=event.status)
+        if event.total_bytes is None:
+            self._bars.update(task, status=event.status)
+        else:
+            self._bars.update(task, status=event.status, completed=event.current_bytes, total=event.total_bytes)
+
+    def _say(self, line: str) -> None:
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

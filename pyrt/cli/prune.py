@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from pyrt.cli.shared import filters, opened, read_filters, verb
+from pyrt.cli.shared import opened, read_filters, verb
 from pyrt.cli.units import size
 
 __all__ = ["command"]
@@ -15,7 +15,7 @@ __all__ = ["command"]
 @verb("prune")
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images that have a tag, but no container.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
-@filters
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only what matches.")
 @click.pass_obj
 def command(root: str | None, everything: bool, force: bool, filters: tuple[str, ...]) -> None:
     """Remove images without a tag, and free what is unused."""

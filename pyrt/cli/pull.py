@@ -29,10 +29,9 @@ def command(root: str | None, name: str, all_tags: bool, quiet: bool, platform: 
             raise InvalidOption("tag can't be used with --all-tags/-a")
         if not quiet and not all_tags:
             click.echo("" if is_named else "Using default tag: latest\n", nl=False)
-            click.echo(f"{reference.tag or reference}: Pulling from {reference.repository}")
     with opened(root) as engine:
         before = {image.id for image in engine.images.list()}
-        with shown(quiet=quiet) as on_progress:
+        with shown(_heading(reference, all_tags), quiet=quiet) as on_progress:
             image = engine.images.pull(name, all_tags=all_tags, platform=platform, on_progress=on_progress)
         if reference is None:
             click.echo(image.id)
@@ -43,3 +42,10 @@ def command(root: str | None, name: str, all_tags: bool, quiet: bool, platform: 
             click.echo(f"Digest: {image.source(image.tags[0] if all_tags else reference.familiar)}")
             click.echo(f"Status: {state} for {reference.familiar_repository if all_tags else reference.familiar}")
         click.echo(shown_as)
+
+
+def _heading(reference: Reference | None, all_tags: bool) -> str:
+    """Give what is printed when the registry has answered."""
+    if reference is None:
+        return ""
+    return f"{'' if all_tags else f'{reference.tag or reference}: '}Pulling from {reference.repository}"

@@ -53,7 +53,7 @@ def run(words: Sequence[str], root: str | None = None) -> int:
         return 0
     if request.tty and _reads(request) and not os.isatty(0):
         raise NotATerminal("the input device is not a TTY")
-    with Inbox() as inbox, Engine(root) as engine, _start(engine, request) as process:
+    with Inbox() as inbox, Engine(root) as engine, _start(engine, request, inbox) as process:
         session = Session(process, request)
         session.follow(inbox)
         return session.interrupted or exit_code(process)
@@ -63,9 +63,9 @@ def _reads(request: Request) -> bool:
     return request.interactive and "stdin" in request.attached
 
 
-def _start(engine: Engine, request: Request) -> Process:
+def _start(engine: Engine, request: Request, inbox: Inbox) -> Process:
     options = request.options.copy()
-    with _pulling(request) as on_progress:
+    with _pulling(request, inbox) as on_progress:
         options["on_progress"] = on_progress
         if request.tty:
             options["console_size"] = _terminal_size()
@@ -82,8 +82,11 @@ def _start(engine: Engine, request: Request) -> Process:
 
 
 @contextmanager
-def _pulling(request: Request) -> Iterator[OnProgress | None]:
-    """Give what shows a pull, on stderr, for stdout is the program's; it is loaded when there is something to show."""
+def _pulling(request: Request, inbox: Inbox) -> Iterator[OnProgress]:
+    """Give what shows a pull, on stderr, for stdout is the program's; it is loaded when there is something to show.
+
+    A pull ends at the first Ctrl-C.
+    """
     with ExitStack() as stack:
         show: list[OnProgress] = []
 
@@ -91,11 +94,12 @@ def _pulling(request: Request) -> Iterator[OnProgress | None]:
             if not show:
                 from pyrt.cli.progress import shown
 
-                complain(f"{request.image} is pulled")
-                show.append(stack.enter_context(shown(on_stderr=True)))
+                inbox.patience = 1
+                show.append(stack.enter_context(shown(quiet=request.quiet, on_stderr=True)))
             show[0](event)
 
-        yield None if request.quiet else on_progress
+        yield on_progress
+        inbox.patience = PATIENCE
 
 
 class Session:

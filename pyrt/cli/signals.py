@@ -29,11 +29,13 @@ ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM
 class Inbox:
     """Catches signals while it is entered, and gives their numbers. In the main thread only.
 
-    Until `is_served`, nobody acts upon them; then the third that insists is a KeyboardInterrupt.
+    Until `is_served`, nobody acts upon them; then the third that insists is a KeyboardInterrupt, or the first where
+    there is no container yet to wait for it: see `patience`.
     """
 
     def __init__(self) -> None:
         self.is_served = False
+        self.patience = PATIENCE
         self._insisted = 0
 
     def __enter__(self) -> Self:
@@ -69,5 +71,5 @@ class Inbox:
     def _note(self, number: int, frame: FrameType | None) -> None:
         """Be called, for without a handler Python would not write to the pipe."""
         self._insisted += number in INSISTING
-        if self._insisted == PATIENCE and not self.is_served:
+        if self._insisted >= self.patience and not self.is_served:
             raise KeyboardInterrupt

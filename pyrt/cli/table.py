@@ -33,10 +33,11 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], headings: Mapping[st
 
 def listing(rows: Sequence[Row], columns: Sequence[str], headings: Mapping[str, str], form: str | None) -> list[str]:
     """Give the lines that `print_rows` prints."""
+    rows = [dict(sorted(row.items())) for row in rows]  # as Go writes JSON
     if form is None or is_table(form):
         form = "table " + "\t".join(f"{{{{.{name}}}}}" for name in columns)
     if form == "json":
-        return [json.dumps(dict(row), separators=(",", ":"), ensure_ascii=False, sort_keys=True) for row in rows]
+        return [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows]
     from pyrt.cli.template import compile_template
     from pyrt.cli.template_functions import TITLES
 

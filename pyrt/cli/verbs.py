@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import click
 
 import pyrt
 from pyrt.cli.format import complain
+from pyrt.cli.group import Verbs
 from pyrt.cli.main import FAILED, REFUSED, guarded
 
 __all__ = ["dispatch"]
@@ -35,7 +35,8 @@ VERBS = {
     "save": "Write images as an archive.",
     "tag": "Give an image one more name.",
 }
-_MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
+MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def dispatch(words: Sequence[str]) -> int:
@@ -47,26 +48,21 @@ def dispatch(words: Sequence[str]) -> int:
         return error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "pyrt"
-        complain(f"{error.format_message().rstrip('.')}; see `{path} --help`")
+        message = error.format_message().replace(". Did you mean", ", did you mean").rstrip(".")
+        complain(f"{message}; see `{path} --help`")
         return FAILED if isinstance(error, (click.NoSuchOption, click.BadOptionUsage)) else REFUSED
     except click.Abort as error:
         raise KeyboardInterrupt from error
     return code if isinstance(code, int) else 0
 
 
-class Verbs(click.Group):
-    """The verbs, each loaded when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(VERBS)
+class PyrtVerbs(Verbs):
+    """All verbs; `run` reads its own words."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
         if cmd_name == "run":
             return Verbatim("run", short_help=VERBS["run"], callback=run, add_help_option=False)
-        verb: click.Command = import_module(f"pyrt.cli.{_MODULES.get(cmd_name, cmd_name)}").command
-        return verb
+        return super().get_command(ctx, cmd_name)
 
 
 class Verbatim(click.Command):
@@ -85,7 +81,7 @@ def run(root: str | None, words: list[str]) -> int:
     return guarded(lambda: run(words, root))
 
 
-@click.group("pyrt", cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("pyrt", cls=PyrtVerbs, verbs=VERBS, modules=MODULES, context_settings=SETTINGS)
 @click.version_option(pyrt.__version__, message="%(prog)s %(version)s")
 @click.option(
     "--root", metavar="DIR", help="Keep everything in DIR (default: $PYRT_ROOT, or where the user's data is)."

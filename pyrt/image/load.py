@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from pyrt.image.loading import Archive
-from pyrt.image.progress import OnProgress, silent
+from pyrt.image.progress import OnProgress, Progress, silent
 from pyrt.image.receive import receive, select
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.store import ImageStore
@@ -29,20 +29,19 @@ def load(
     """Take all images of an archive, in its order; names that they bring are theirs from now on.
 
     `scratch` is a directory for what cannot be read where it is. Raises ImageNotFound for what is no archive of images,
-    InvalidSpec, IntegrityError.
+    InvalidSpec, IntegrityError. What each image is called in the archive is reported as progress, without an id.
     """
+    loaded = []
     with Archive(source, name, spool_directory=scratch) as archive:
-        return [
-            receive(
-                store,
-                trees,
-                each.source,
-                select(each.source, each.source.resolve()),
-                names=_named(each.names),
-                on_progress=on_progress,
-            )
-            for each in archive.images()
-        ]
+        for each in archive.images():
+            manifest, named = select(each.source, each.source.resolve()), tuple(each.names)
+            image = receive(store, trees, each.source, manifest, names=_named(named), on_progress=on_progress)
+            loaded.append(image)
+            for familiar in [reference.familiar for reference in named]:
+                on_progress(Progress("", f"Loaded image: {familiar}", reference=familiar))
+            if not named:
+                on_progress(Progress("", f"Loaded image ID: {image.id}"))
+    return loaded
 
 
 def _named(names: Iterable[Reference]) -> Callable[[Digest], list[ImageName]]:

@@ -63,7 +63,9 @@ class Views:
                 if is_id or pull == "never":
                     raise
         from pyrt.image.collection import ImageCollection  # much more than a run needs
-        from pyrt.image.progress import silent
+        from pyrt.image.progress import Progress, silent
 
-        image = ImageCollection(self._workshop()).pull(name, platform=platform, on_progress=on_progress or silent)
+        report = on_progress or silent
+        report(Progress("", f"Pulling {name}", reference=name))
+        image = ImageCollection(self._workshop()).pull(name, platform=platform, on_progress=report)
         return StoredView.open(store, store.find(image.id), name)

@@ -56,7 +56,10 @@ class Trees(Protocol):
         latest: int | None = None,
         root: bool = False,
     ) -> Iterator[bytes]:
-        """Give the archive of a directory (see write), in pieces of 1 MiB at most."""
+        """Give the archive of a directory (see write), in pieces of 1 MiB at most.
+
+        What belongs to a user without subordinate ids is root's in the archive, as it is in a container.
+        """
 
     def write_merged(
         self,
@@ -141,8 +144,11 @@ class LocalTrees:
         root: bool = False,
     ) -> Iterator[bytes]:
         """Give the archive of a directory (see Trees)."""
+        from pyrt.layer.apply import default_owner
         from pyrt.layer.write import write
 
+        if default_owner() == "caller":  # who is root in the container that has written it
+            uids, gids = uids or ((0, os.geteuid(), 1),), gids or ((0, os.getegid(), 1),)
         return write(directory, uids=uids, gids=gids, latest=latest, root=root)
 
     def write_merged(

@@ -98,5 +98,6 @@ def test_images_measures_everybody_and_leaves_nothing(monkeypatch: pytest.Monkey
 
         assert os.listdir(top) == []
     assert {row["name"]: row["note"] for row in rows if row["value"] is None} == {}
-    assert {row["unit"] for row in rows} == {"s", "ms", "MiB", "requests", "×"}
-    assert [row["met"] for row in rows if row["name"] == "pyrt pull, present: requests (target)"] == [True]
+    assert {row["unit"] for row in rows} == {"s", "ms", "MiB", "requests"}
+    targets = {row["name"]: row["met"] for row in rows if "target" in row}
+    assert targets["pyrt pull, present: requests (target)"]

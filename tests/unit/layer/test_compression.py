@@ -197,9 +197,9 @@ def test_many_tiny_members_are_read(name: str) -> None:
 
 @given(data=st.binary(max_size=2000), size=st.integers(1, 500), kind=st.sampled_from(KINDS))
 def test_what_is_compressed_comes_back(data: bytes, size: int, kind: Compression) -> None:
-    packed = list(compress(cut(data, size), kind))
+    packed = b"".join(compress(cut(data, size), kind))
 
-    assert inflated(*packed) == data
+    assert (packed if kind == "none" else inflated(packed)) == data
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
