@@ -23,7 +23,9 @@ int untar_normalize(const char *from, char to[PATH_MAX], struct prt_error *err)
 		size_t n = strcspn(from, "/");
 		if (n == 2 && from[0] == '.' && from[1] == '.')
 			return prt_fail(err, EINVAL, "untar", start, "a name with `..` in it");
-		if (n > NAME_MAX || size + n + 1 >= PATH_MAX)
+		size_t prefix =
+			from[n] == 0 && strncmp(from, ".wh.", 4) == 0 ? 4 : 0; /* which is not part of the name */
+		if (n > NAME_MAX + prefix || size + n + 1 >= PATH_MAX)
 			return prt_fail(err, ENAMETOOLONG, "untar", start, "a name too long for the system");
 		if (n > 1 || (n == 1 && from[0] != '.')) {
 			if (size > 0)

@@ -72,7 +72,7 @@ def _rows(image: Image, no_trunc: bool, has_digest: bool, patterns: list[list[st
     """
 
     def chosen(texts: list[str]) -> list[Reference]:
-        references = map(Reference.parse, texts)
+        references = map(Reference.parse, sorted(texts))
         return [each for each in references if all(any(map(each.matches, those)) for those in patterns)]
 
     created = image.created_seconds

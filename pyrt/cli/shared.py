@@ -34,16 +34,16 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        return super().parse_args(ctx, [word for each in args[:end] for word in self._plain(each)] + args[end:])
+        return super().parse_args(ctx, [word for each in args[:end] for word in self._plain(ctx, each)] + args[end:])
 
-    def _plain(self, word: str) -> Sequence[str]:
+    def _plain(self, ctx: click.Context, word: str) -> Sequence[str]:
         name, equals, value = word.partition("=")
         switches = [each for each in self.params if isinstance(each, click.Option) and each.is_flag]
         option = next((each for each in switches if equals and name in each.opts), None)
         if option is None:
             return (word,)
         if value not in _TRUE | _FALSE:
-            raise click.BadOptionUsage(name, f"{name}: {value!r} is neither true nor false")
+            raise click.BadOptionUsage(name, f"{name}: {value!r} is neither true nor false", ctx)
         return (name,) if value in _TRUE else option.secondary_opts[:1]
 
 

@@ -176,6 +176,14 @@ class ImageStore:
         self.layers.clean()
         return freed
 
+    def clean(self) -> None:
+        """Remove what killed processes have left; cheap where there is nothing."""
+        self.content.clean()
+        self.layers.clean()
+        if self.leases.has_any:
+            with self.database.write() as tx:
+                self.leases.live(tx)
+
     def _named(self, tx: Transaction, text: str) -> ImageName | None:
         try:
             reference = Reference.parse(text)

@@ -94,9 +94,9 @@ class Workshop:
         database = self._database()
         content = LocalStore(f"{self._root}/content", durable=False)  # nor are unpacked layers: see README, Limits
         layers = Layers(f"{self._root}/layers", database, remover=lambda path: self.trees.remove(path))
-        content.clean()
-        layers.clean()
-        return ImageStore(database, content, layers, Leases(database, f"{self._root}/owners"), self._pinned)
+        store = ImageStore(database, content, layers, Leases(database, f"{self._root}/owners"), self._pinned)
+        store.clean()
+        return store
 
     def _guarded(self) -> threading.RLock:
         if self._pid != os.getpid():  # another thread may have held the lock at the fork

@@ -34,7 +34,7 @@ class Abandoned(Exception):
 
 class _Reader:
     def __init__(self, consume: Callable[[Iterator[bytes]], object]) -> None:
-        self._queue: queue.Queue[bytes | None | Abandoned] = queue.Queue(_CHUNKS)
+        self._queue: queue.Queue[bytes | Abandoned | None] = queue.Queue(_CHUNKS)
         self._error: BaseException | None = None
         self._consume = consume
         self._thread = threading.Thread(target=self._run, name="pyrt-aside")

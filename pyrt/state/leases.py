@@ -79,6 +79,11 @@ class Leases:
             raise SyscallError(e.errno or errno.EIO, "mkdir", self._directory) from e
         return Lease(self._database, FileLock(os.path.join(self._directory, os.urandom(16).hex())))
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there are leases, be their holders alive or not."""
+        return bool(self._files())
+
     def live(self, tx: Transaction) -> frozenset[str]:
         """Forget the leases of holders that are no more, in a write transaction; give the names of the others."""
         tx.require_write()

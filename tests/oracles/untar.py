@@ -238,7 +238,11 @@ class Tree:
 def components(name: str) -> Path:
     """Split a name of the archive."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
-    if ".." in parts or any(len(os.fsencode(part)) > 255 for part in parts) or "\0" in name:
+    if parts and parts[-1].startswith(".wh.") and not name.endswith("/"):  # what it hides may have 255 bytes
+        measured = (*parts[:-1], parts[-1].removeprefix(".wh."))
+    else:
+        measured = parts
+    if ".." in parts or any(len(os.fsencode(part)) > 255 for part in measured) or "\0" in name:
         raise Refused("a name that leads out, or is too long")
     return parts
 

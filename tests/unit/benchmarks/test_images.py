@@ -94,4 +94,5 @@ def test_requests_are_counted_in_the_access_log(tmp_path: Path) -> None:
 
 def _size(tree: Path) -> int:
     """Add up the files, each inode once, as an archive has them."""
-    return sum({status.st_ino: status.st_size for path in listing(tree) if (status := (tree / path).lstat())}.values())
+    found = [(tree / path).lstat() for path in listing(tree)]
+    return sum({status.st_ino: status.st_size for status in found}.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,53 @@ def test_no_words_show_the_help_as_an_error(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith("Usage: pyrt ")
 
 
-@pytest.mark.parametrize("words", [["rnu"], ["--rot", "x"], ["doctor", "--jsn"]])
-def test_a_word_that_is_none_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 125
-    assert capsys.readouterr().err.startswith("pyrt: No such ")
+@pytest.mark.parametrize(
+    ("words", "code", "where"),
+    [
+        (["rnu"], 1, "pyrt"),
+        (["image", "lss"], 1, "pyrt image"),
+        (["--rot", "x"], 125, "pyrt"),
+        (["doctor", "--jsn"], 125, "pyrt doctor"),
+        (["image", "ls", "--nonsense"], 125, "pyrt image ls"),
+        (["images", "--quiet=maybe"], 125, "pyrt images"),
+        (["history"], 1, "pyrt history"),
+        (["history", "a", "b"], 1, "pyrt history"),
+    ],
+)
+def test_words_that_are_wrong_are_refused_as_by_docker(
+    words: list[str], code: int, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("pyrt: ")
+    assert err.endswith(f"; see `{where} --help`\n")
+
+
+def test_what_runs_no_container_fails_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(raising(PyrtError("no luck")), 1) == 1
+    assert guarded(raising(CommandError("x: no such program", exit_code=127)), 1) == 127
+    assert guarded(raising(FileNotFoundError(2, "No such file", "/x")), 1) == 1
+    assert capsys.readouterr().err.endswith("pyrt: /x: No such file\n")
+
+
+def test_run_behind_the_root_fails_with_its_own_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(tmp_path), "run", "--nonsense"]) == 125
+    assert capsys.readouterr().err.startswith("pyrt: --nonsense: there is no such flag")
+
+
+@pytest.mark.parametrize(("words", "home"), [([], "verbs"), (["image"], "image")])
+def test_every_verb_has_a_help_and_a_line_in_the_list(
+    words: list[str], home: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verbs = import_module(f"pyrt.cli.{home}").VERBS
+
+    assert main([*words, "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert [verb for verb, text in verbs.items() if f"  {verb} " not in listed or text.split()[0] not in listed] == []
+    for verb in verbs:
+        assert main([*words, verb, "--help"]) == 0
+        assert capsys.readouterr().out.startswith(" ".join(["Usage: pyrt", *words, verb]))
 
 
 def modules_after(program: str) -> set[str]:

@@ -137,3 +137,13 @@ def test_parts_elsewhere_are_refused(tmp_path: Path) -> None:
 def test_maps_that_are_none_are_refused(tmp_path: Path, ids: list[tuple[int, int, int]]) -> None:
     with pytest.raises((ValueError, OverflowError, TypeError)):
         write(str(tmp_path), uids=ids)
+
+
+def test_the_longest_name_that_can_be_hidden_survives_a_round_trip(tmp_path: Path) -> None:
+    (tmp_path / "upper").mkdir()
+    os.mknod(tmp_path / "upper" / ("n" * 255), stat.S_IFCHR, 0)
+
+    apply(write(str(tmp_path / "upper")), str(tmp_path / "again"))
+
+    status = (tmp_path / "again" / ("n" * 255)).lstat()
+    assert stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
