@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import random
@@ -25,8 +26,8 @@ from pyrt.image.copy import copy
 from pyrt.image.store import is_there
 from pyrt.oci.reference import Reference
 from pyrt.registry import RegistryOptions
-from tests.images import MemoryMedium, tar
 from tests.hosts import TOP, eventually
+from tests.images import MemoryMedium, tar
 from tests.registries import ScriptedRegistry, scripted
 from tests.stores import image_of, listing, open_store
 
@@ -35,11 +36,12 @@ __all__ = ["scripted"]
 MOMENTS = 8
 OPTIONS = RegistryOptions(certificate_directories=())
 _CHILD = """
+from __future__ import annotations
 import sys
 from pyrt import Engine
 from pyrt.registry import RegistryOptions
-from tests.integration.test_images_crash import do
 
+{do}
 root, verb, argument = sys.argv[1:]
 with Engine(root, registries=RegistryOptions(certificate_directories=())) as engine:
     engine.images.list()
@@ -99,7 +101,7 @@ def save(medium: MemoryMedium, path: Path) -> str:
 @contextmanager
 def child(root: Path, verb: str, argument: str) -> Iterator[subprocess.Popen[str]]:
     """Start a verb in another process, which has an engine open and is just about to do it."""
-    command = [sys.executable, "-c", _CHILD, str(root), verb, argument]
+    command = [sys.executable, "-c", _CHILD.format(do=inspect.getsource(do)), str(root), verb, argument]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": TOP}) as process:
         try:
             assert process.stdout is not None
@@ -170,6 +172,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_leaves_nothing(
             if not moment % 3:
                 engine.images.prune()  # takes what whole parts there are, or nothing
             do(engine, verb, argument)
+            engine.images.prune()
 
         check_whole(root)
         assert kinds(listing(root)) == kinds(made)

@@ -85,3 +85,23 @@ def test_a_tag_and_a_digest_take_each_others_place() -> None:
     assert reference.with_digest(Digest.parse(DIGEST)).with_tag("2") == Reference.parse("me/app:2")
     with pytest.raises(InvalidReference):
         reference.with_tag("no tag")
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("box:1", "box", True),
+        ("box:1", "box:1", True),
+        ("box:1", "box:2", False),
+        ("box:1", "b*", True),
+        ("box:1", "*:1", True),
+        ("box:1", "docker.io/library/box", True),
+        ("127.0.0.1:5601/box:1", "*box*", False),  # a star is no slash
+        ("127.0.0.1:5601/box:1", "127.0.0.1:5601/*", True),
+        ("127.0.0.1:5601/box:1", "box", False),
+        ("box:1", "[ab]ox", True),
+        ("box:1", "[", False),
+    ],
+)
+def test_patterns_are_dockers(name: str, pattern: str, fits: bool) -> None:
+    assert Reference.parse(name).matches(pattern) is fits
