@@ -8,7 +8,7 @@ import time
 import click
 
 from pyrt.cli.shared import format_option, opened, verb
-from pyrt.cli.table import print_rows
+from pyrt.cli.table import is_table, print_rows
 from pyrt.cli.units import ago
 
 __all__ = ["command"]
@@ -52,8 +52,4 @@ def command(root: str | None, show_all: bool, no_trunc: bool, quiet: bool, form:
                     "Names": each.name,
                 }
             )
-    if quiet and form is None:
-        for row in rows:
-            click.echo(row["ID"])
-        return
-    print_rows(rows, list(HEADINGS), HEADINGS, form)
+    print_rows(rows, list(HEADINGS), HEADINGS, "{{.ID}}" if quiet and is_table(form) else form)

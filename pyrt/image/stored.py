@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyrt.content import ContentStore
-from pyrt.errors import BlobNotFound, ImageNotFound, NotFound
+from pyrt.errors import BlobNotFound, CommandError, ImageNotFound, NotFound
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
 from pyrt.oci.config import ImageConfig
@@ -31,23 +31,25 @@ class StoredView:
     name: str
     document: ImageDocument
     directories: tuple[str, ...]
-    hold: Hold | None
+    hold: Hold
 
     @classmethod
     def open(cls, store: ImageStore, image: StoredImage, name: str, *, platform: Platform | None = None) -> StoredView:
         """Open an image under the name that it was asked for by.
 
-        Raises ImageNotFound where it has been removed meanwhile, or is for another platform than is wanted.
+        Raises ImageNotFound where it has been removed meanwhile, or is for another platform than is wanted, and
+        CommandError for an image of nothing.
         """
+        if not image.record.chain:
+            raise CommandError(f"{name} has no files, so there is no program in it", exit_code=127)
         hold = hold_chain(store.layers, image)
         try:
             document = store.document(image)
             if platform is not None and not rank(platform, [document.platform]):
                 raise ImageNotFound(f"{name}: the image in this store is for {document.platform}, not for {platform}")
-            chain = store.layers.chain(image.record.chain[-1]) if hold else ()
+            chain = store.layers.chain(image.record.chain[-1])
         except BaseException as error:
-            if hold is not None:
-                hold.close()
+            hold.close()
             if isinstance(error, BlobNotFound):
                 raise _gone(image) from None
             raise
@@ -83,8 +85,7 @@ class StoredView:
 
     def close(self) -> None:
         """Let the layers go. A second call does nothing."""
-        if self.hold is not None:
-            self.hold.close()
+        self.hold.close()
 
 
 def hold_chain(layers: Layers, image: StoredImage) -> Hold | None:
