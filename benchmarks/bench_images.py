@@ -16,7 +16,7 @@ from benchmarks import image_peers as peers
 from benchmarks.fixtures import Fixtures, fixtures
 from benchmarks.harness import Case, Missing, Options, Row, against, interleave, missing, row, usable
 from benchmarks.image_peers import CHANGE, Cli, Pyrt, Scene
-from benchmarks.images import Image, debian, layers, listing, serve, small
+from benchmarks.images import Image, debian, disk, layers, listing, serve, small
 from benchmarks.peers import program, world
 from benchmarks.timer import Timer
 
@@ -53,7 +53,8 @@ def run(options: Options) -> list[Row]:
     """Give the rows of all scenarios, then the ratios that have a target."""
     with ExitStack() as stack:
         try:
-            field = _field(stack.enter_context(fixtures()), options, stack)
+            directory = None if options.quick else stack.enter_context(disk())
+            field = _field(stack.enter_context(fixtures(directory)), options, stack)
         except Missing as reason:
             return [missing("images", reason)]
         rows = _pulls(field, options)

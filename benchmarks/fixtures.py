@@ -91,9 +91,12 @@ class Fixtures:
 
 
 @contextmanager
-def fixtures() -> Iterator[Fixtures]:
-    """Make the fixtures and remove them at the end, with the cgroups of the run; raise Missing without a compiler."""
-    made = Fixtures(Path(tempfile.mkdtemp(prefix="pyrt-bench-")))
+def fixtures(directory: Path | None = None) -> Iterator[Fixtures]:
+    """Make the fixtures and remove them at the end, with the cgroups of the run; raise Missing without a compiler.
+
+    They lie in a new directory below `directory`; None: where temporary files are.
+    """
+    made = Fixtures(Path(tempfile.mkdtemp(prefix="pyrt-bench-", dir=directory)))
     try:
         _fill_rootfs(made)
         source = Path(__file__).with_name("floor.c")

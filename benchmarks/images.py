@@ -14,9 +14,11 @@ import random
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,7 +29,7 @@ from benchmarks.harness import Missing
 from benchmarks.peers import program
 from benchmarks.timer import Timer
 
-__all__ = ["Image", "Layer", "Registry", "debian", "layers", "listing", "serve", "small"]
+__all__ = ["Image", "Layer", "Registry", "debian", "disk", "layers", "listing", "serve", "small"]
 
 _SUITE, _PACKAGES = "bookworm", "python3,gcc,git"
 _LEFT_OUT = "var/cache/apt/archives/"  # the packages that debootstrap has unpacked
@@ -36,6 +38,7 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SMALL_FILES = 200
+_DISK_BYTES = 32 << 30  # sparse
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,39 @@ def serve(directory: Path, timer: Timer) -> Registry:
             time.sleep(0.02)
 
 
+@contextmanager
+def disk() -> Iterator[Path]:
+    """Give a directory for the run: where temporary files are, unless that is an ext4 without a journal.
+
+    There, to make a file takes the longer the more were removed in the last minutes (recently_deleted() of the kernel's
+    fs/ext4/ialloc.c), ten times the rest: what is measured would be what went before. The directory is then a new ext4
+    in a file, on a loop device.
+    """
+    place = os.stat(tempfile.gettempdir()).st_dev
+    device = os.path.basename(os.path.realpath(f"/sys/dev/block/{os.major(place)}:{os.minor(place)}"))
+    if not os.path.isdir(f"/proc/fs/ext4/{device}") or any(Path("/proc/fs/jbd2").glob(f"{device}-*")):
+        yield Path(tempfile.gettempdir())
+        return
+    with tempfile.TemporaryDirectory(prefix="pyrt-bench-disk-") as top:
+        file, directory = Path(top, "ext4"), Path(top, "mounted")
+        directory.mkdir()
+        with file.open("wb") as made:
+            made.truncate(_DISK_BYTES)
+        _run([program("mkfs.ext4"), "-q", "-E", "nodiscard,lazy_itable_init=1", str(file)])
+        _run([program("mount"), "-t", "ext4", "-o", "loop,noinit_itable", str(file), str(directory)])
+        try:
+            yield directory
+        finally:
+            _run([program("umount"), str(directory)])
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run a program; raise Missing where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        raise Missing(f"{command[0]} ended with {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
+
+
 def debian() -> Path:
     """Give the tree of a Debian with python3, gcc and git: $PYRT_BENCH_ROOT, or made once and kept in the cache."""
     if given := os.environ.get("PYRT_BENCH_ROOT"):
@@ -157,9 +193,7 @@ def debian() -> Path:
     command = [program("unshare"), "--mount", program("debootstrap"), "--variant=minbase", f"--include={_PACKAGES}"]
     kept.mkdir(parents=True, exist_ok=True)
     try:
-        done = subprocess.run([*command, _SUITE, str(new)], capture_output=True, text=True, errors="replace")
-        if done.returncode != 0:
-            raise Missing(f"debootstrap ended with {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
+        _run([*command, _SUITE, str(new)])
         os.rename(new, root)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -226,7 +260,7 @@ def _layer(tree: Path, archive: Path, paths: Sequence[str]) -> Layer:
     names, compressed = archive.with_suffix(".list"), archive.with_suffix(".tar.gz")
     names.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
     pack = ["--create", f"--file={archive}", f"--directory={tree}", "--numeric-owner", "--no-recursion"]
-    subprocess.run([program("tar"), *pack, "--null", f"--files-from={names}"], check=True)
+    _run([program("tar"), *pack, "--null", f"--files-from={names}"])
     with compressed.open("wb") as output:
         subprocess.run([program("gzip"), "-6nc", str(archive)], stdout=output, check=True)
     return Layer(archive, compressed, _digest(archive), _digest(compressed), len(paths))

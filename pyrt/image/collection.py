@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
-from pyrt.errors import ImageNotFound, InvalidOption
+from pyrt.errors import ImageNotFound, InvalidOption, InvalidReference
 from pyrt.image.commit import commit, import_tar
 from pyrt.image.filters import Filters, chooser
 from pyrt.image.inspect import created_seconds, history, inspect
@@ -163,6 +163,8 @@ class ImageCollection:
         name = parse_name(repository)
         if isinstance(name, Transport):
             return self._take(name, wanted, on_progress)
+        if name.reference is None:
+            raise InvalidReference(f"{repository}: an image is pulled by its name, not by its id", argument="image")
         reference = named(repository, tag)
         references = [reference]
         if all_tags:

@@ -24,12 +24,12 @@ from pyrt.oci.image import ImageDocument
 from pyrt.oci.manifest import Index, Manifest
 from pyrt.oci.platform import Platform, rank
 
-__all__ = ["JOBS", "choose_platform", "copy"]
+__all__ = ["JOBS", "LOOK_SECONDS", "choose_platform", "copy"]
 
 JOBS = 3  # blobs at once, as Docker has it
 MAX_CONFIG_BYTES = 8 << 20
 _MAX_DOCUMENTS = 4096
-_LOOK_SECONDS = 0.2  # a Ctrl-C that comes just before a lock is waited for is seen only after it (CPython)
+LOOK_SECONDS = 0.2  # a Ctrl-C that comes just before a lock is waited for is seen only after it (CPython)
 _MAX_DEPTH = 8  # of indexes within each other
 
 
@@ -140,7 +140,7 @@ class _Copying:
                 for blob in blobs:
                     futures.append(pool.submit(self.attempt, blob))
                 self.started.set()
-                while wait(futures, _LOOK_SECONDS, FIRST_EXCEPTION).not_done and not self.failures:
+                while wait(futures, LOOK_SECONDS, FIRST_EXCEPTION).not_done and not self.failures:
                     continue
                 is_done = not self.failures
             finally:

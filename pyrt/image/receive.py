@@ -25,7 +25,7 @@ from pyrt.errors import (
     SizeMismatch,
     Unsupported,
 )
-from pyrt.image.copy import choose_platform
+from pyrt.image.copy import LOOK_SECONDS, choose_platform
 from pyrt.image.medium import Interruptible, Source
 from pyrt.image.progress import PULLING, OnProgress, Report, silent
 from pyrt.image.record import ImageName, StoredImage
@@ -128,6 +128,7 @@ class _Reception:
     report: Report
     stopped: threading.Event = field(default_factory=threading.Event)
     done: list[Future[None]] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
     known: frozenset[tuple[Digest, int, Digest]] = frozenset()
 
     def run(self, jobs: int) -> None:
@@ -137,16 +138,23 @@ class _Reception:
         with ThreadPoolExecutor(max(1, min(jobs, len(layers))), "pyrt-layer") as pool:
             try:
                 for index in range(len(layers)):
-                    self.done.append(pool.submit(self._layer, index))
-                finished, _ = wait(self.done, return_when=FIRST_EXCEPTION)
+                    self.done.append(pool.submit(self._attempt, index))
+                while wait(self.done, LOOK_SECONDS, FIRST_EXCEPTION).not_done and not self.failures:
+                    continue
             finally:
                 self.stopped.set()
                 if isinstance(self.source, Interruptible) and not all(each.done() for each in self.done):
                     self.source.interrupt()
                 pool.shutdown(cancel_futures=True)
-        errors = [error for each in finished if (error := each.exception()) is not None]
-        for error in sorted(errors, key=lambda error: isinstance(error, _Stopped)):
+        for error in self.failures:  # the first is the cause of the others
             raise error
+
+    def _attempt(self, index: int) -> None:
+        try:
+            self._layer(index)
+        except BaseException as error:
+            self.failures.append(error)
+            raise
 
     def _layer(self, index: int) -> None:
         descriptor, chain_id = self.manifest.layers[index], self.document.chain_ids[index]
@@ -187,9 +195,9 @@ class _Reception:
             with (
                 self._blaming(descriptor),
                 ahead(chunks) as compressed,
-                ahead(hashed(decompress(compressed), hasher)) as plain,
-            ):
-                applied = self.trees.apply(plain, stage.directory)
+                ahead(decompress(compressed)) as plain,
+            ):  # to inflate takes as long as to hash and to unpack
+                applied = self.trees.apply(hashed(plain, hasher), stage.directory)
             self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)
         parent = None

@@ -17,7 +17,7 @@ from pyrt.oci.image import ImageDocument
 from pyrt.oci.manifest import Index, Manifest, parse
 from pyrt.oci.platform import Platform, rank
 from pyrt.runtime.bundle import Rootfs
-from pyrt.snapshot import Hold, Layers, Snapshotter
+from pyrt.snapshot import Hold, Snapshotter
 
 __all__ = ["StoreSource", "StoredView"]
 
@@ -42,7 +42,10 @@ class StoredView:
         """
         if not image.record.chain:
             raise CommandError(f"{name} has no files, so there is no program in it", exit_code=127)
-        hold = hold_chain(store.layers, image)
+        try:
+            hold = store.layers.hold(image.record.chain[-1])
+        except NotFound:
+            raise _gone(image) from None
         try:
             document = store.document(image)
             if platform is not None and not rank(platform, [document.platform]):
@@ -86,16 +89,6 @@ class StoredView:
     def close(self) -> None:
         """Let the layers go. A second call does nothing."""
         self.hold.close()
-
-
-def hold_chain(layers: Layers, image: StoredImage) -> Hold | None:
-    """Hold what an image is made of. Raises ImageNotFound where it has been removed meanwhile."""
-    if not image.record.chain:
-        return None
-    try:
-        return layers.hold(image.record.chain[-1])
-    except NotFound:
-        raise _gone(image) from None
 
 
 def _gone(image: StoredImage) -> ImageNotFound:

@@ -16,7 +16,7 @@ from pyrt._native.path import open_in_root
 from pyrt.errors import InvalidSpec, SyscallError
 from pyrt.layer.applied import Link, Pending
 from pyrt.layer.apply import Owner, default_owner, is_privileged, opened
-from pyrt.layer.copyup import copy_up, find
+from pyrt.layer.copyup import Found, copy_up, find
 
 __all__ = ["settle"]
 
@@ -75,18 +75,28 @@ class _Settling:
                 ) from error
             source = found.path if found.layer == 0 else self._copies.get((found.layer, found.path))
             if source is None:
-                copy_up(
-                    self._lowers,
-                    self._root,
-                    found.path,
-                    target=link.path,
-                    userxattr=self._userxattr,
-                    own_ids=self._own_ids,
-                    durable=False,
-                )
-                self._copies[found.layer, found.path] = link.path
+                self._copy(found, link)
             else:
                 self._link(source, fd, name)
+
+    def _copy(self, found: Found, link: Link) -> None:
+        try:
+            copy_up(
+                self._lowers,
+                self._root,
+                found.path,
+                target=link.path,
+                userxattr=self._userxattr,
+                own_ids=self._own_ids,
+                durable=False,
+            )
+        except SyscallError as error:
+            if error.errno != errno.EISDIR:
+                raise
+            raise InvalidSpec(
+                f"the layer's entry {link.path!r}: a hard link to {link.target!r}, a directory"
+            ) from error
+        self._copies[found.layer, found.path] = link.path
 
     def _link(self, source: str, parent: int, name: str) -> None:
         directory, old = os.path.split(source)

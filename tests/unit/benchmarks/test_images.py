@@ -75,7 +75,7 @@ def test_the_tree_is_kept_and_a_half_made_one_is_not(tmp_path: Path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
 
-    with pytest.raises(Missing, match="debootstrap ended with 1: no network"):
+    with pytest.raises(Missing, match="unshare ended with 1: no network"):
         debian()
     assert os.listdir(tmp_path / "cache/pyrt-bench") == []
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pyrt.content import Ingest
 from pyrt.errors import ImageNotFound, IntegrityError, InvalidOption, PyrtError
 from pyrt.image.commit import commit, import_tar
 from pyrt.image.store import ImageStore, is_there
@@ -147,19 +149,24 @@ def test_a_parent_that_has_gone_is_said(store: ImageStore) -> None:
         commit(store, TREES, [B], parent)
 
 
-def test_a_collection_at_any_moment_takes_nothing_of_it(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is collected just after the blob has got its name was leased before."""
+def test_a_collection_just_when_the_blob_has_its_name_leaves_it(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parent = bring(store, image_of(A), "base")
-    stage = type(store.layers.stage(None))
-    original = stage.commit
+    original, collections = Ingest.commit, []
 
-    def collect_first(self: object, **given: object) -> object:
-        store.collect()
-        return original(self, **given)  # type: ignore[arg-type]
+    def collect_at_once(self: Ingest) -> Digest:
+        digest = original(self)
+        collections.append(threading.Thread(target=store.collect))
+        collections[-1].start()
+        collections[-1].join(0.3)  # it ends now, or waits for the transaction that has the lease
+        return digest
 
-    monkeypatch.setattr(stage, "commit", collect_first)
+    monkeypatch.setattr(Ingest, "commit", collect_at_once)
 
     image = commit(store, TREES, [B], parent)
 
+    for collection in collections:
+        collection.join()
     assert is_there(store, image.record)
     assert json.loads(store.content.read(image.record.manifest.digest))["schemaVersion"] == 2
