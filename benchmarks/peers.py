@@ -127,9 +127,9 @@ def podman(made: Fixtures, timer: Timer) -> Case:
 
 
 def podman_command(made: Fixtures) -> list[str]:
-    """The words that podman's verbs follow, with storage of its own."""
+    """The words that podman's verbs follow in a world, with storage of its own."""
     state = made.top / "podman"
-    places = ["--root", f"{state}/root", "--runroot", f"{state}/run", "--tmpdir", f"{state}/tmp"]
+    places = ["--root", f"{state}/root", "--runroot", "/run/podman", "--tmpdir", f"{state}/tmp"]  # 50 bytes at most
     runtime = shutil.which("crun") or program("runc")
     manner = ["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime", runtime]
     return [program("podman"), *places, *manner]

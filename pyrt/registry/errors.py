@@ -37,6 +37,7 @@ _CODES = {401: "UNAUTHORIZED", 403: "DENIED", 429: "TOOMANYREQUESTS"}
 _MENDS = {
     Unauthorized: "; log in to the registry, or check the name: many registries answer so for what does not exist",
     Forbidden: "; the account has no right to this, or the repository does not exist",
+    ImageNotFound: "; it has no image of this name",
 }
 _MAX_TEXT = 300
 _BROKEN = ("PROTOCOL", "REDIRECT")
