@@ -20,7 +20,7 @@ from typing import Protocol, runtime_checkable
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.manifest import Index, Manifest
 
-__all__ = ["Interruptible", "Medium", "OpenBlob", "Source", "Target"]
+__all__ = ["Interruptible", "Medium", "OpenBlob", "Source", "Target", "Unverified"]
 
 OpenBlob = Callable[[], AbstractContextManager[Iterable[bytes]]]
 
@@ -42,6 +42,14 @@ class Interruptible(Protocol):
 
     def interrupt(self) -> None:
         """Let all that is under way and all that is asked for later fail soon. Any thread may call this."""
+
+
+@runtime_checkable
+class Unverified(Protocol):
+    """A source that can leave it to its reader to verify what comes, where the reader does so anyway."""
+
+    def unverified(self, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """Open a blob whose bytes nobody has verified, otherwise as Source.blob."""
 
 
 class Source(Medium, Protocol):

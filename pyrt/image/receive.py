@@ -26,7 +26,7 @@ from pyrt.errors import (
     Unsupported,
 )
 from pyrt.image.copy import LOOK_SECONDS, choose_platform
-from pyrt.image.medium import Interruptible, Source
+from pyrt.image.medium import Interruptible, Source, Unverified
 from pyrt.image.progress import PULLING, OnProgress, Report, silent
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.store import ImageStore, is_there
@@ -190,15 +190,14 @@ class _Reception:
 
     def _unpack(self, index: int, stage: Stage) -> None:
         descriptor, diff_id = self.manifest.layers[index], self.document.diff_ids[index]
-        hasher = diff_id.hasher()
-        with self._blob(descriptor) as chunks:
-            with (
-                self._blaming(descriptor),
-                ahead(chunks) as compressed,
-                ahead(decompress(compressed)) as plain,
-            ):  # to inflate takes as long as to hash and to unpack
-                applied = self.trees.apply(hashed(plain, hasher), stage.directory)
-            self._check(descriptor, diff_id, hasher.hexdigest())
+        with self._blob(descriptor) as chunks, self._blaming(descriptor), ahead(chunks) as compressed:
+            if descriptor.digest == diff_id and isinstance(chunks, _Kept):  # not compressed: the ingest verifies it
+                applied = self.trees.apply(compressed, stage.directory)
+            else:
+                hasher = diff_id.hasher()
+                with ahead(decompress(compressed)) as plain:  # to inflate takes as long as to hash and to unpack
+                    applied = self.trees.apply(hashed(plain, hasher), stage.directory)
+                self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)
         parent = None
         if index:
@@ -233,7 +232,8 @@ class _Reception:
                         self._delete_damaged(descriptor, file)
                         raise
                 return
-            with self.source.blob(descriptor) as chunks:
+            source = self.source  # an ingest verifies what comes
+            with source.unverified(descriptor) if isinstance(source, Unverified) else source.blob(descriptor) as chunks:
                 kept = _Kept(chunks, self._arrived(descriptor, ingest))
                 try:
                     yield kept

@@ -62,6 +62,10 @@ class RemoteSource:
         """Open a blob (see Source)."""
         return self._repository.blob(descriptor)
 
+    def unverified(self, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """Open a blob for who verifies it (see Unverified)."""
+        return self._repository.blob(descriptor, verify=False)
+
     def interrupt(self) -> None:
         """Let what waits for the registry fail (see Interruptible)."""
         self._interrupted.set()

@@ -33,7 +33,7 @@ def program(image: Path, name: str, content: bytes, mode: int = 0o755) -> None:
         ("rootfs:/etc/passwd", ImageNotFound, "is not a directory"),
         ("rootfs:", InvalidReference, "names no directory"),
         ("rootfs:\0", InvalidReference, "names no directory"),
-        ("hots:", ImageNotFound, "hots"),
+        ("hots:", InvalidReference, "hots"),
         ("", InvalidArgument, "image"),
         (7, InvalidArgument, "image"),
     ],

@@ -154,10 +154,10 @@ def test_an_upper_on_disk_can_be_mounted_again(
 def test_what_is_written_to_the_host_s_programs_is_kept(box: Shell, kept: Kept) -> None:
     host = Shell(box.engine, "host:", **box.options)
 
-    shown = host.sh("echo x >/opt/pyrt-new; ls -A /root /tmp; cat /etc/hostname", hostname="here")
+    shown = host.sh("echo x >/opt/pyrt-new; cat /etc/hostname", hostname="here")
 
     opt = Path(kept.upper(kept.key(), "/opt" if box.is_inside else ""), "" if box.is_inside else "opt")
-    assert shown.split() == ["/root:", "/tmp:", "here"]
+    assert shown == "here\n"
     assert os.listdir(opt) == ["pyrt-new"]
     assert not Path("/opt/pyrt-new").exists()
 
