@@ -6,7 +6,7 @@
 
 #include "prt_tar_reader.h"
 
-#define GLOBAL_BYTES 65536 /* they are read again for every entry */
+#define GLOBAL_BYTES 4096 /* they are read again for every entry */
 
 enum { NAME = 0, MODE = 100, UID = 108, GID = 116, SIZE = 124, MTIME = 136, TYPE = 156, LINK = 157, MAGIC = 257 };
 enum { MAJOR = 329, MINOR = 337, PREFIX = 345, SPARSE = 386, EXTENDED = 482, REAL_SIZE = 483, STAR_MAGIC = 508 };

@@ -4,12 +4,14 @@
 #include "prt_path.h"
 #include "prt_untar_parts.h"
 
-#define MAX_LINKS 40 /* as the kernel's own limit */
+#define MAX_LINKS 40   /* as the kernel's own limit */
+#define MAX_STEPS 4096 /* of one name: every entry may be led around anew */
 
 /* The rest of a parent's path, at the end of a buffer that symlinks are spliced into. */
 struct walk {
 	int at; /* the directory self->real */
 	int links;
+	int steps;
 	size_t rest_at;
 	char rest[PATH_MAX];
 };
@@ -166,6 +168,8 @@ static int step(struct prt_untar *self, struct walk *walk, const char *name, str
 	size_t size = strlen(self->real);
 	int ret;
 
+	if (++walk->steps > MAX_STEPS)
+		return prt_fail(err, ELOOP, "untar", self->path, "too many directories lead to its own");
 	if (strcmp(name, "..") == 0)
 		return step_up(self, walk, err);
 	cleanup_fd int fd = sys_openat(walk->at, name, O_PATH | O_NOFOLLOW, 0);

@@ -8,8 +8,9 @@ __all__ = ["complain", "in_flags"]
 
 
 def complain(message: str) -> None:
-    """Write one line on stderr, whatever the message holds."""
+    """Write one line on stderr, whatever the message holds: no terminal obeys the name of a file."""
     line = "; ".join(part for part in message.splitlines() if part.strip())
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     print(f"pyrt: {line}", file=sys.stderr, flush=True)
 
 

@@ -157,10 +157,11 @@ def _describe(files: ArchiveFiles, name: str, listed: Listed) -> tuple[Descripto
     config = Descriptor.of(mediatype.DOCKER_CONFIG, raw)
     paths = {config.digest: listed.config}
     layers: list[Descriptor] = []
+    hashed: dict[tuple[int, int], Digest] = {}  # one place may be listed under any number of names
     for path, diff_id in zip(listed.layers, document.diff_ids, strict=True):
         try:
             with files.open(path) as piece:
-                layer = _layer(piece, path, diff_id)
+                layer = _layer(piece, path, diff_id, hashed)
         except NotFound as e:
             raise ImageNotFound(f"{name}: manifest.json names a layer that is missing: {e}") from None
         layers.append(layer)
@@ -168,15 +169,19 @@ def _describe(files: ArchiveFiles, name: str, listed: Listed) -> tuple[Descripto
     return config, layers, paths
 
 
-def _layer(piece: Piece, path: str, diff_id: Digest) -> Descriptor:
+def _layer(piece: Piece, path: str, diff_id: Digest, hashed: dict[tuple[int, int], Digest]) -> Descriptor:
     kind = compression_of(piece)
     if not kind:
         return Descriptor(_LAYER, diff_id, piece.size_bytes)
     if kind not in ("gzip", "zstd"):
         raise Unsupported(f"{piece.path} as a layer", f"it is compressed by {kind}, which registries know no layers of")
     named = _BLOB.fullmatch(path)
-    digest = Digest(named[1], named[2]) if named else _hashed(piece)
-    return Descriptor(f"{_LAYER}.{kind}", digest, piece.size_bytes)
+    if named:
+        return Descriptor(f"{_LAYER}.{kind}", Digest.parse(f"{named[1]}:{named[2]}"), piece.size_bytes)
+    place = piece.offset_bytes, piece.size_bytes
+    if place not in hashed:
+        hashed[place] = _hashed(piece)
+    return Descriptor(f"{_LAYER}.{kind}", hashed[place], piece.size_bytes)
 
 
 def _hashed(piece: Piece) -> Digest:

@@ -173,9 +173,9 @@ class _Reception:
         blob = (descriptor.digest, descriptor.size, self.document.chain_ids[index])
         if blob in self.known and self.store.content.has(descriptor.digest):
             return
-        hasher, limit = diff_id.hasher(), 2 * Limits().size_bytes
+        hasher, limit = diff_id.hasher(), Limits().stream_bytes
         with self._blob(descriptor) as chunks, self._blaming(descriptor), ahead(chunks) as compressed:
-            plain = hashed(decompress(compressed), hasher)
+            plain = hashed(map(self._checked, decompress(compressed)), hasher)
             for _ in plain:
                 if plain.size_bytes > limit:
                     raise InvalidSpec(f"it inflates to more than {limit} bytes")
@@ -196,7 +196,7 @@ class _Reception:
             else:
                 hasher = diff_id.hasher()
                 with ahead(decompress(compressed)) as plain:  # to inflate takes as long as to hash and to unpack
-                    applied = self.trees.apply(hashed(plain, hasher), stage.directory)
+                    applied = self.trees.apply(hashed(map(self._checked, plain), hasher), stage.directory)
                 self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)
         parent = None

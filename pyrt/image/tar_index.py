@@ -7,6 +7,7 @@ whole: members twice, absolute, with `..`, links to outside.
 from __future__ import annotations
 
 import posixpath
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ from pyrt.image.blob import Piece
 __all__ = ["Member", "index_members", "resolve"]
 
 MAX_MEMBERS = 1 << 16
-_MAX_HEADER_BYTES = 1 << 20  # of an extended header: the path and attributes of one member
+_MAX_HEADER_BYTES = 1 << 14  # of an extended header: the path and attributes of one member
+_MAX_GLOBALS = 64  # records for all members, which tarfile keeps, and copies for each
 _MAX_LINKS = 8
 _BLOCK = 512
+_TYPE = slice(156, 157)  # of a header
+_RECORD = re.compile(rb"([0-9]{1,5}) [^=\n]{1,512}=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,16 @@ class _Headers:
     def __init__(self, piece: Piece) -> None:
         self._piece = piece
         self._position = 0
+        self._is_pax = False  # what is read next
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MAX_HEADER_BYTES:
             raise InvalidSpec(f"{self._piece.path}: a header of {size} bytes; the limit is {_MAX_HEADER_BYTES}")
         content = self._piece.read(self._position, size)
         self._position += len(content)
+        if self._is_pax:
+            _check_records(self._piece, content)
+        self._is_pax = not self._is_pax and content[_TYPE] in (b"x", b"g", b"X")
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -64,13 +72,13 @@ def index_members(piece: Piece) -> dict[str, Member]:
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
                 path = _plain(piece, entry.name)
+                if len(members) + len(directories) >= MAX_MEMBERS or len(archive.pax_headers or ()) > _MAX_GLOBALS:
+                    raise InvalidSpec(f"{piece.path}: more than {MAX_MEMBERS} members or {_MAX_GLOBALS} global records")
                 if entry.isdir():
                     directories.add(path)
                     continue
                 if path in members:
                     raise InvalidSpec(f"{piece.path}: {path!r} is there twice")
-                if len(members) == MAX_MEMBERS:
-                    raise InvalidSpec(f"{piece.path}: more than {MAX_MEMBERS} members")
                 members[path] = _member(piece, entry, path)
             _check_end(piece, archive.offset)
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as e:
@@ -111,6 +119,17 @@ def _plain(piece: Piece, name: str, link: str = "") -> str:
         what = f"{link!r} is a link to {name!r}, which leads" if link else f"{name!r} leads"
         raise InvalidSpec(f"{piece.path}: the member {what} out of the archive")
     return path
+
+
+def _check_records(piece: Piece, content: bytes) -> None:
+    """See that records end where they say: tarfile before 3.11.10 lets them overlap, and keeps the square of them."""
+    at = 0
+    while content[at : at + 1].strip(b"\0"):
+        record = _RECORD.match(content, at)
+        end = at + int(record[1]) if record else 0
+        if record is None or end <= record.end() or content[end - 1 : end] != b"\n":
+            raise InvalidSpec(f"{piece.path}: a pax header has a record that lies about its length")
+        at = end
 
 
 def _check_end(piece: Piece, offset: int) -> None:

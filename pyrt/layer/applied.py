@@ -13,13 +13,15 @@ class Limits:
 
     `size_bytes` sums the files as they appear, holes included. `headers` are those of entries, and that extend them.
     `metadata_bytes` is for the names, xattrs and sparse map of one entry, `memory_bytes` for what is remembered of
-    directories until the end (some 150 bytes for each).
+    directories until the end (some 150 bytes for each). `stream_bytes` are all of the archive's own, padding and what
+    lies behind its end included.
     """
 
     size_bytes: int = 64 << 30
     headers: int = 4_000_000
     metadata_bytes: int = 1 << 20
     memory_bytes: int = 128 << 20
+    stream_bytes: int = 128 << 30
 
 
 @dataclass(frozen=True, slots=True)

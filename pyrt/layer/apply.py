@@ -55,7 +55,11 @@ def apply(
                 memory_bytes_limit=limits.memory_bytes,
             ) as archive,
         ):
+            fed = 0
             for chunk in chunks:
+                fed += len(chunk)
+                if fed > limits.stream_bytes:
+                    raise InvalidSpec(f"the layer inflates to more than the limit of {limits.stream_bytes} bytes")
                 archive.feed(chunk)
             events = archive.finish()
             return _applied(archive.counts(), events)

@@ -51,14 +51,13 @@ class _Settling:
     def make_links(self, links: Sequence[Link]) -> None:
         """Make the links, a target that is one of them first."""
         left = {link.path: link for link in links}
-        while left:
-            link = next(iter(left.values()))
-            seen = set()
-            while link.target in left and link.target not in seen:
-                seen.add(link.target)
-                link = left[link.target]
-            del left[link.path]
-            self._make_link(link)
+        for first in links:  # each is met once: a chain may be as long as the layer
+            chain, path = [], first.path
+            while link := left.pop(path, None):
+                chain.append(link)
+                path = link.target
+            for each in reversed(chain):
+                self._make_link(each)
 
     def _make_link(self, link: Link) -> None:
         parent, name = os.path.split(link.path)
@@ -107,6 +106,8 @@ class _Settling:
             os.link(old, name, src_dir_fd=fd, dst_dir_fd=parent, follow_symlinks=False)
         except PermissionError as error:
             raise InvalidSpec(f"the layer's entry {name!r}: a hard link to {source!r}, a directory") from error
+        except OSError as error:  # EMLINK: an archive may have more names for a file than the file system
+            raise SyscallError(error.errno or errno.EIO, "link", name) from error
         finally:
             os.close(fd)
 

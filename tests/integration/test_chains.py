@@ -157,7 +157,7 @@ def test_what_is_written_to_the_host_s_programs_is_kept(box: Shell, kept: Kept) 
     shown = host.sh("echo x >/opt/pyrt-new; cat /etc/hostname", hostname="here")
 
     opt = Path(kept.upper(kept.key(), "/opt" if box.is_inside else ""), "" if box.is_inside else "opt")
-    assert shown == "here\n"
+    assert shown == "here"
     assert os.listdir(opt) == ["pyrt-new"]
     assert not Path("/opt/pyrt-new").exists()
 
