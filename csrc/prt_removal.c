@@ -66,7 +66,7 @@ static int empty(struct prt_removal *self, const char *name, int *limit, struct 
 
 	if (!stream)
 		return prt_fail(err, errno, "open", name, "to be removed");
-	while (ret == 0 && *limit > 0 && (entry = readdir(stream))) {
+	while (ret == 0 && *limit > 0 && (errno = 0, entry = readdir(stream))) {
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		--*limit;
@@ -74,6 +74,8 @@ static int empty(struct prt_removal *self, const char *name, int *limit, struct 
 			ret = errno == EISDIR ? move_up(self, dirfd(stream), entry->d_name, err)
 					      : prt_fail(err, errno, "unlink", entry->d_name, "to be removed");
 	}
+	if (ret == 0 && *limit > 0 && errno)
+		ret = prt_fail(err, errno, "readdir", name, "to be removed");
 	(void)closedir(stream);
 	return ret;
 }
@@ -82,7 +84,7 @@ int prt_removal_step(struct prt_removal *self, int limit, struct prt_error *err)
 {
 	char name[PRT_TEMPORARY];
 
-	while (self->count && limit > 0) {
+	while (self->count && limit-- > 0) {
 		size_t last = self->count - 1;
 		memcpy(name, self->names[last], sizeof name);
 		if (empty(self, name, &limit, err) < 0)

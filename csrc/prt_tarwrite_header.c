@@ -88,15 +88,16 @@ static int number_record(struct tw_text *out, const char *key, uint64_t value, s
 static int mtime_record(struct tw_text *out, struct timespec time, struct prt_error *err)
 {
 	long long seconds = time.tv_sec;
+	unsigned long long whole = (unsigned long long)seconds;
 	long ns = time.tv_nsec;
 	const char *sign = seconds < 0 ? "-" : "";
 	char text[40];
 
 	if (seconds < 0) { /* -1.25 is -2 s and 750,000,000 ns */
-		seconds = ns ? -(seconds + 1) : -seconds;
+		whole = 0 - (whole + (ns != 0));
 		ns = ns ? 1000000000 - ns : 0;
 	}
-	(void)snprintf(text, sizeof text, "%s%lld.%09ld", sign, seconds, ns);
+	(void)snprintf(text, sizeof text, "%s%llu.%09ld", sign, whole, ns);
 	size_t size = strlen(text);
 	while (text[size - 1] == '0')
 		size--;

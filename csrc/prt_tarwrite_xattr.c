@@ -10,6 +10,7 @@
 #define KEY "SCHILY.xattr."
 #define OVERLAY_TRUSTED "trusted.overlay."
 #define OVERLAY_USER "user.overlay."
+#define MAX_RECORDS ((size_t)1 << 20) /* of one entry */
 
 int tw_map(const struct prt_tarwrite_ids *ids, size_t count, uint32_t *id)
 {
@@ -124,6 +125,8 @@ static int read_one(struct tw_xattrs *self, const char *from, const char *name,
 	else if (strcmp(name, "security.capability") == 0)
 		ret = map_capability(self->value, &size, options, path, err);
 	memcpy(key + strlen(KEY), name, strlen(name) + 1);
+	if (ret == 0 && self->records.size + size > MAX_RECORDS)
+		return prt_fail(err, EINVAL, "tarwrite", path, "it has more attributes than readers take");
 	return ret < 0 ? -1 : tw_record(&self->records, key, self->value, size, err);
 }
 

@@ -132,8 +132,8 @@ class Container(Generic[ImageT]):
     def remove(self) -> None:
         """Remove it with all that it has written. Raises WrongState while it runs."""
         with self._still() as lock:
-            self._keeping.store.forget(self._kept)
             self._keeping.uppers.remove(self.id)
+            self._keeping.store.forget(self._kept)  # last: who is killed before may remove it again
             lock.unlink()
 
     @contextmanager

@@ -93,7 +93,7 @@ class KeptStore:
 
         Raises NameInUse.
         """
-        os.makedirs(self._directory, 0o711, exist_ok=True)
+        os.makedirs(self._directory, 0o700, exist_ok=True)  # nobody else reaches set-user-ID files of a container
         with self._database.write() as tx:
             for _, other in self._records.items(tx):
                 if other.name == container.name:

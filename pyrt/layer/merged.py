@@ -106,8 +106,9 @@ def mount(fds: list[int], paths: Sequence[str]) -> int:
 
 def _visible(directories: Sequence[int]) -> list[int]:
     """Leave out those below one that is opaque as a whole: the kernel merges roots whatever they say."""
+    name = _OPAQUE[0 if is_privileged() else 1]  # the other one is anybody's in the container to set
     for index, fd in enumerate(directories):
-        if any(_attribute(fd, name) == b"y" for name in _OPAQUE):
+        if _attribute(fd, name) == b"y":
             return list(directories[: index + 1])
     return list(directories)
 

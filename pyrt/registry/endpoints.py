@@ -70,7 +70,7 @@ def _is_this_machine(url: str) -> bool:
 def origin(url: str | SplitResult) -> Origin:
     """Give scheme, host and port of a URL. Raises ValueError where it is no http(s) URL."""
     parts = urlsplit(url) if isinstance(url, str) else url
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname or "\\" in parts.netloc:  # which ends a host for urllib3
         raise ValueError("no http(s) URL")
     return parts.scheme, parts.hostname.lower(), parts.port or _PORTS[parts.scheme]
 

@@ -7,6 +7,7 @@ address, and nobody but the registry itself gets an Authorization.
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -241,6 +242,8 @@ class Exchange:
         body = self.discard(answer)
         header = self._authorizer.known(endpoint, request.scopes)
         secrets = header.split()[1:] if header else []
+        if header and header.startswith("Basic "):
+            secrets.append(base64.b64decode(secrets[0]).decode().partition(":")[2])
         return refusal(request.deed, answer.host, answer.status, body, missing=request.missing, secrets=secrets)
 
     def _credentials(self, registry: str, repository: str) -> filed.Credentials | None:

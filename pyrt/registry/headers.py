@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 __all__ = ["Challenge", "ContentRange", "challenges", "content_range", "next_link", "retry_after", "upload_end"]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SCHEME = re.compile(rf"\s*,*\s*({_TOKEN})(?=\s|,|$)")
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=\s|,|$)")
 _PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?=,|$)')
-_LINK = re.compile(r'\s*<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*(?:"[^"]*"|[^\s;,"]*))?)*)\s*(?:,|$)')
+_LINK = re.compile(r'\s*<([^<>]*)>((?:\s*;\s*[^\s;,="]+(?:\s*=\s*+(?:"[^"]*"|[^\s;,"]*))?)*+)\s*(?:,|$)')
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]*))', re.IGNORECASE)
 _CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UPLOAD_RANGE = re.compile(r"(?:bytes=)?([0-9]{1,19})-([0-9]{1,19})")

@@ -42,6 +42,9 @@ def adaptive(stream: Stream, part: Part, connections: int, options: RegistryOpti
         yield from _spread(stream, part, connections, size)
 
 
+_Arriving = queue.SimpleQueue[bytes | BaseException | None]
+
+
 def _spread(stream: Stream, part: Part, connections: int, size: int) -> Generator[bytes, None, None]:
     """Give the rest: the stream goes on to its next segment's end, threads fetch what follows."""
     stream.end = min(stream.offset_bytes + SEGMENT_BYTES, size)
@@ -65,9 +68,7 @@ class _Segments:
         self._part = part
         self._size = size
         self._starts = range(first, size, SEGMENT_BYTES)
-        self._queues: list[queue.SimpleQueue[bytes | BaseException | None]] = [
-            queue.SimpleQueue() for _ in self._starts
-        ]
+        self._queues: dict[int, _Arriving] = {}  # of the segments under way: an announced size may be any
         self._room = threading.Semaphore(connections)
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -89,12 +90,19 @@ class _Segments:
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Give the bytes in order. Raises what a thread met."""
-        for arriving in self._queues:
+        for number in range(len(self._starts)):
+            arriving = self._queue(number)
             while (item := arriving.get()) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
+            with self._lock:
+                del self._queues[number]
             self._room.release()
+
+    def _queue(self, number: int) -> _Arriving:
+        with self._lock:
+            return self._queues.setdefault(number, queue.SimpleQueue())
 
     def _work(self) -> None:
         while True:
@@ -106,9 +114,9 @@ class _Segments:
                 self._taken += 1
                 start = self._starts[number]
                 stream = self._part(start, min(start + SEGMENT_BYTES, self._size), self._stopped.is_set)
-            self._fetch(stream, self._queues[number])
+            self._fetch(stream, self._queue(number))
 
-    def _fetch(self, stream: Stream, arriving: queue.SimpleQueue[bytes | BaseException | None]) -> None:
+    def _fetch(self, stream: Stream, arriving: _Arriving) -> None:
         try:
             for chunk in stream.chunks():
                 arriving.put(chunk)

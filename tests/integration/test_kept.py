@@ -191,3 +191,18 @@ def test_a_directory_can_be_kept_and_not_committed(store: Engine, public_rootfs:
 def test_only_what_is_kept_has_a_name(store: Engine) -> None:
     with pytest.raises(InvalidOption, match="remove=False"):
         store.run(IMAGE, ["true"], name="box")
+
+
+def test_nobody_else_reaches_what_containers_have_written(store: Engine) -> None:
+    sh(store, "cp /bin/busybox /srv-shell; chmod 4755 /srv-shell", "box")
+
+    assert (store.root / "containers").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.needs("root")
+def test_a_container_does_not_hide_its_image_from_an_export(store: Engine) -> None:
+    sh(store, "true", "box")
+    os.setxattr(store.root / "containers" / store.containers.get("box").id / "upper", "user.overlay.opaque", b"y")
+
+    with tarfile.open(fileobj=io.BytesIO(b"".join(store.containers.get("box").export()))) as tar:
+        assert "etc/passwd" in tar.getnames()
