@@ -154,7 +154,12 @@ def test_an_upper_on_disk_can_be_mounted_again(
 def test_what_is_written_to_the_host_s_programs_is_kept(box: Shell, kept: Kept) -> None:
     host = Shell(box.engine, "host:", **box.options)
 
-    shown = host.sh("echo x >/opt/pyrt-new; cat /etc/hostname", hostname="here")
+    try:
+        shown = host.sh("echo x >/opt/pyrt-new; cat /etc/hostname", hostname="here")
+    except Unsupported as refusal:
+        if box.is_inside and "cannot show other ids" in str(refusal):
+            pytest.skip(str(refusal))
+        raise
 
     opt = Path(kept.upper(kept.key(), "/opt" if box.is_inside else ""), "" if box.is_inside else "opt")
     assert shown == "here"
