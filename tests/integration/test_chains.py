@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pyrt.errors import Unsupported
 from pyrt.snapshot import Uppers
 from tests.chains import ChainView, hide, make_chain, opaque
 from tests.containers import Shell, small_image
