@@ -6,14 +6,15 @@
 
 #include "prt_untar_parts.h"
 
-struct prt_untar *prt_untar_new(int root, unsigned flags, const struct prt_untar_limits *limits)
+struct prt_untar *prt_untar_new(int root, unsigned flags, const struct prt_untar_limits *limits, struct prt_error *err)
 {
 	struct prt_untar *self = calloc(1, sizeof *self);
-	struct prt_error err;
 
-	if (!self)
+	if (!self) {
+		(void)prt_fail(err, ENOMEM, "calloc", NULL, NULL);
 		return NULL;
-	self->root = root;
+	}
+	self->root = sys_fcntl(root, F_DUPFD_CLOEXEC, 0);
 	self->flags = flags;
 	self->limits = *limits;
 	self->uid = geteuid();
@@ -21,8 +22,11 @@ struct prt_untar *prt_untar_new(int root, unsigned flags, const struct prt_untar
 	self->parent = -1;
 	self->file = -1;
 	self->tar = prt_tar_new((size_t)limits->metadata_bytes);
+	int ret = self->root < 0 ? prt_fail(err, -self->root, "fcntl", NULL, "to keep the root") : 0;
+	if (ret == 0 && !self->tar)
+		ret = prt_fail(err, ENOMEM, "calloc", NULL, NULL);
 	/* The root is there whether the archive has it or not. */
-	if (!self->tar || untar_remember(self, LATER_IMPLIED, "", NULL, 0, &err) < 0) {
+	if (ret < 0 || untar_remember(self, LATER_IMPLIED, "", NULL, 0, err) < 0) {
 		prt_untar_free(self);
 		return NULL;
 	}
@@ -34,6 +38,7 @@ void prt_untar_free(struct prt_untar *self)
 	if (!self)
 		return;
 	prt_tar_free(self->tar);
+	prt_cleanup_fd(&self->root);
 	prt_cleanup_fd(&self->parent);
 	prt_cleanup_fd(&self->file);
 	free(self->laters.list);

@@ -59,8 +59,8 @@ struct prt_untar_event {
 
 struct prt_untar;
 
-/* Unpack below the directory `root`, which stays the caller's and must outlive this. NULL: no memory. */
-struct prt_untar *prt_untar_new(int root, unsigned flags, const struct prt_untar_limits *limits);
+/* Unpack below the directory `root`, of which this keeps a copy. NULL on failure. */
+struct prt_untar *prt_untar_new(int root, unsigned flags, const struct prt_untar_limits *limits, struct prt_error *err);
 
 /* Take a piece of the archive: PRT_UNTAR_MORE, or PRT_UNTAR_DONE after its end mark; all of it is used up. */
 int prt_untar_feed(struct prt_untar *self, const void *bytes, size_t size, struct prt_error *err);

@@ -41,7 +41,7 @@ cdef extern from "prt_untar.h" nogil:
     struct prt_untar:
         pass
 
-    prt_untar *prt_untar_new(int root, unsigned flags, const prt_untar_limits *limits)
+    prt_untar *prt_untar_new(int root, unsigned flags, const prt_untar_limits *limits, prt_error *err)
     int prt_untar_feed(prt_untar *self, const void *bytes, size_t size, prt_error *err)
     int prt_untar_finish(prt_untar *self, prt_untar_event *event, prt_error *err)
     const prt_untar_counts *prt_untar_counted(const prt_untar *self)
@@ -63,26 +63,24 @@ cdef class Untar:
     """
 
     cdef prt_untar *_untar
-    cdef int _root
     cdef long _pid
     cdef bint _busy
 
     def __cinit__(self, int root, unsigned flags=0, *, uint64_t bytes_limit, uint64_t headers_limit,
                   uint64_t metadata_bytes_limit, uint64_t memory_bytes_limit):
         cdef prt_untar_limits limits
+        cdef prt_error err
         limits.bytes, limits.headers = bytes_limit, headers_limit
         limits.metadata_bytes, limits.memory_bytes = metadata_bytes_limit, memory_bytes_limit
         self._untar = NULL
         self._pid = os.getpid()
-        self._root = os.dup(root)
-        self._untar = prt_untar_new(self._root, flags, &limits)
+        with nogil:
+            self._untar = prt_untar_new(root, flags, &limits, &err)
         if self._untar is NULL:
-            os.close(self._root)
-            raise MemoryError
+            raise_error(&err)
 
     def __dealloc__(self):
-        if self._untar is not NULL:
-            self._release()
+        prt_untar_free(self._untar)
 
     def feed(self, const unsigned char[::1] chunk not None):
         """Take a piece of the archive; return whether its end mark has been read."""
@@ -124,8 +122,8 @@ cdef class Untar:
         """Free it; what was unpacked stays. Doing so twice is allowed, but not while another thread feeds it."""
         if self._busy:
             raise RuntimeError("another thread is using this Untar")
-        if self._untar is not NULL:
-            self._release()
+        prt_untar_free(self._untar)
+        self._untar = NULL
 
     def __enter__(self):
         return self
@@ -144,13 +142,7 @@ cdef class Untar:
     cdef int _give(self, int rc, const prt_error *err) except -1:
         self._busy = False
         if rc < 0:
-            self._release()
+            prt_untar_free(self._untar)
+            self._untar = NULL
             raise_error(err)
         return 0
-
-    cdef void _release(self) noexcept:
-        prt_untar_free(self._untar)
-        self._untar = NULL
-        if self._root >= 0:
-            os.close(self._root)
-            self._root = -1

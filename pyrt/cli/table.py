@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -57,9 +58,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     padded = [[*row] for row in rows]
     for column in range(max(map(len, padded), default=0)):
-        for has_it, run in groupby(padded, lambda row, column=column: len(row) - 1 > column):  # type: ignore[misc]
+        for has_it, run in groupby(padded, partial(_goes_on, column)):
             block = list(run) if has_it else []
             width = max([NARROWEST, *(len(row[column]) + GAP for row in block)])
             for row in block:
                 row[column] = row[column].ljust(width)
     return ["".join(row) for row in padded]
+
+
+def _goes_on(column: int, row: Sequence[str]) -> bool:
+    return len(row) - 1 > column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pyrt.container.checks import container_path, fail, sequence, text
 from pyrt.container.sizes import parse_size
@@ -60,7 +60,7 @@ def parse_mount(value: str, *, argument: str = "mounts") -> Mount:
 
     A field that holds a comma stands in double quotes, as in CSV. Raises InvalidOption.
     """
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}  # _field gives each its type
     for entry in _fields(value, argument):
         key, _, given = entry.partition("=")
         name, found = _field(key.strip().lower(), given, argument)
@@ -70,7 +70,7 @@ def parse_mount(value: str, *, argument: str = "mounts") -> Mount:
     if "target" not in fields:
         fail(argument, f"{value!r} names no target")
     fields.pop("consistency", None)
-    return Mount(**fields)  # type: ignore[arg-type]  # _field gives each its type
+    return Mount(**fields)
 
 
 def volumes(value: object, argument: str = "volumes") -> list[Mount]:

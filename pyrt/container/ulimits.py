@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyrt.container.checks import fail, number, sequence, text
 from pyrt.container.host import RLIMITS, HostFacts
@@ -71,11 +72,12 @@ def _each(value: object, argument: str) -> list[Rlimit]:
     if isinstance(value, Mapping):
         return [_entry(name, limit, argument) for name, limit in value.items()]
     found = []
-    for item in sequence(value, argument):
+    items: Sequence[Any] = sequence(value, argument)
+    for item in items:
         if isinstance(item, str):
             item = parse_ulimit(item, argument=argument)
         try:
-            found.append(_rlimit(item.name, item.soft, item.hard, argument))  # type: ignore[attr-defined]  # docker-py's too
+            found.append(_rlimit(item.name, item.soft, item.hard, argument))  # a Ulimit, docker-py's too
         except AttributeError:
             fail(argument, f"{item!r} is neither 'name=soft:hard' nor a Ulimit")
     return found

@@ -10,13 +10,12 @@ import errno
 import os
 import re
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 from pyrt.errors import ImageNotFound, InvalidSpec, NotFound, SyscallError
-from pyrt.image.blob import CHUNK_BYTES, Piece, as_system_call, write_all
+from pyrt.image.blob import CHUNK_BYTES, Piece, spool
 from pyrt.image.tar_index import index_members, resolve
 
 __all__ = ["ArchiveFiles", "compression_of"]
@@ -45,8 +44,10 @@ class ArchiveFiles:
             file = source if not isinstance(source, str | os.PathLike) else stack.enter_context(_opened(source, name))
             piece = _in_place(file, name, stack)
             if piece is None or compression_of(piece):
+                from pyrt.layer import decompress  # which brings libraries that other archives need not
+
                 chunks = iter(lambda: file.read(CHUNK_BYTES), b"") if piece is None else piece.chunks()
-                piece = _spooled(chunks, name, spool_directory, stack)
+                piece = spool(_bounded(decompress(chunks), name), name, spool_directory, stack)
             self._piece = piece
             self._members = index_members(piece)
             self._closing = stack.pop_all()
@@ -96,16 +97,10 @@ def _in_place(file: BinaryIO, name: str, stack: ExitStack) -> Piece | None:
     return Piece(fd, position, max(0, status.st_size - position), name.partition(":")[2] or name)
 
 
-def _spooled(chunks: Iterator[bytes], name: str, directory: str | None, stack: ExitStack) -> Piece:
-    """Write an archive down, inflated, to a file without a name."""
-    from pyrt.layer import decompress  # which brings libraries that other archives need not
-
-    with as_system_call("open", directory or tempfile.gettempdir()):
-        file = stack.enter_context(tempfile.TemporaryFile(dir=directory, buffering=0))  # noqa: SIM115  # the stack does
+def _bounded(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
     size = 0
-    for chunk in decompress(chunks):
+    for chunk in chunks:
         size += len(chunk)
         if size > MAX_SPOOL_BYTES:
             raise InvalidSpec(f"{name}: it inflates to more than {MAX_SPOOL_BYTES >> 30} GiB")
-        write_all(file.fileno(), chunk, name)
-    return Piece(file.fileno(), 0, size, name)
+        yield chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pyrt.errors import DigestMismatch, PyrtError, SizeMismatch, SyscallError
@@ -18,6 +18,7 @@ __all__ = [
     "Piece",
     "as_system_call",
     "check_size",
+    "spool",
     "verified",
     "write_all",
     "write_chunks",
@@ -168,3 +169,18 @@ def write_all(fd: int, content: bytes, path: str) -> None:
     with as_system_call("write", path):
         while view:
             view = view[os.write(fd, view) :]
+
+
+def spool(chunks: Iterable[bytes], name: str, directory: str | None, stack: ExitStack) -> Piece:
+    """Write chunks to a file without a name, in `directory` or where temporary files are; it goes with the stack."""
+    import tempfile  # which brings more than all other media need
+
+    with ExitStack() as opening:
+        with as_system_call("open", directory or tempfile.gettempdir()):
+            file = opening.enter_context(tempfile.TemporaryFile(dir=directory, buffering=0))
+        stack.push(opening.pop_all())
+    size = 0
+    for chunk in chunks:
+        write_all(file.fileno(), chunk, name)
+        size += len(chunk)
+    return Piece(file.fileno(), 0, size, name)

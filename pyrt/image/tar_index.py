@@ -70,7 +70,7 @@ def index_members(piece: Piece) -> dict[str, Member]:
     try:
         with tarfile.open(fileobj=cast(IO[bytes], _Headers(piece)), mode="r:", errors="surrogateescape") as archive:
             while (entry := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+                archive.members.clear()  # type: ignore[attr-defined]  # it would keep all; typeshed has no word of the list
                 path = _plain(piece, entry.name)
                 if len(members) + len(directories) >= MAX_MEMBERS or len(archive.pax_headers or ()) > _MAX_GLOBALS:
                     raise InvalidSpec(f"{piece.path}: more than {MAX_MEMBERS} members or {_MAX_GLOBALS} global records")

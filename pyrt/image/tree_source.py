@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from pyrt.errors import BlobNotFound, ImageNotFound, InvalidArgument
-from pyrt.image.blob import LocalBlob, Piece, as_system_call, write_all
+from pyrt.image.blob import LocalBlob, Piece, spool
 from pyrt.image.view import DEFAULT_PATH
 from pyrt.oci import mediatype
 from pyrt.oci.descriptor import Descriptor
@@ -99,16 +98,12 @@ class TreeSource:
         """Write the layer down, compressed; give its descriptor, its file and its DiffID."""
         from pyrt.layer import compress, hashed, write
 
-        with as_system_call("open", self._spool_directory or tempfile.gettempdir()):
-            file = self._closing.enter_context(tempfile.TemporaryFile(dir=self._spool_directory, buffering=0))  # noqa: SIM115  # the stack does
-        plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-        for chunk in compress(hashed(write(self._directory), plain), self._compression):
-            packed.update(chunk)
-            write_all(file.fileno(), chunk, self.name)
-            size += len(chunk)
+        plain, packed = hashlib.sha256(), hashlib.sha256()
+        chunks = hashed(compress(hashed(write(self._directory), plain), self._compression), packed)
+        piece = spool(chunks, self.name, self._spool_directory, self._closing)
         digest = Digest("sha256", packed.hexdigest())
-        descriptor = Descriptor(_MEDIA_TYPES[self._compression], digest, size)
-        return descriptor, Piece(file.fileno(), 0, size, self.name), Digest("sha256", plain.hexdigest())
+        descriptor = Descriptor(_MEDIA_TYPES[self._compression], digest, piece.size_bytes)
+        return descriptor, piece, Digest("sha256", plain.hexdigest())
 
 
 def _config(diff_id: Digest, platform: Platform) -> bytes:

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 from pyrt import errors
 from pyrt.errors import PyrtError, SyscallError, Unsupported
@@ -36,11 +36,12 @@ class Worker:
     def __init__(self, user_namespace: int | None, idle_seconds: float) -> None:
         self.is_busy = False
         self._pidfd = -1
+        self._said = -1  # a file in memory: what the process says on its stderr
         ours, theirs = pair()
         self._line = Line(ours)
-        self._said = open(os.memfd_create("pyrt-worker"), "w+b")  # noqa: SIM115
         try:
             with theirs:
+                self._said = os.memfd_create("pyrt-worker")
                 self._pidfd = _start(theirs.fileno(), self._said)
             self._line = Line(ours, self._pidfd)
             self._join(user_namespace, idle_seconds)
@@ -81,33 +82,29 @@ class Worker:
                 is_exit = status.si_code == os.CLD_EXITED
                 how = f" ({'exit status' if is_exit else 'killed by signal'} {status.si_status})"
         failure = PyrtError(f"the process that works on trees has ended{how}: {why}")
-        size = self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, size - _SAID_BYTES))
-        if said := self._said.read().decode(errors="replace").strip():
+        start = max(0, os.fstat(self._said).st_size - _SAID_BYTES)
+        if said := os.pread(self._said, _SAID_BYTES, start).decode(errors="replace").strip():
             failure.add_note(said)
         return failure
 
     def end(self) -> None:
         """Kill the process and wait for its end. A second call does nothing."""
-        self._line.close()
-        self._said.close()
-        if self._pidfd >= 0:
-            try:
+        try:
+            if self._pidfd >= 0:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                 with suppress(ChildProcessError):  # a host program that waits for any child has reaped it
                     os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
-            finally:
-                os.close(self._pidfd)
-                self._pidfd = -1
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
-        """Close the copies of a forked child; the process is its parent's."""
+        """Close what this process has of it; in a forked child the worker itself is the parent's."""
         self._line.close()
-        self._said.close()
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
+        for fd in (self._said, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self._said = self._pidfd = -1
 
     def _join(self, user_namespace: int | None, idle_seconds: float) -> None:
         owner = os.pidfd_open(os.getpid())
@@ -121,7 +118,7 @@ class Worker:
         self.answer()
 
 
-def _start(connection: int, said: IO[bytes]) -> int:
+def _start(connection: int, said: int) -> int:
     """Execute the worker with a connection as its descriptor 0; give a pidfd.
 
     Not by subprocess: a child that another thread forks just then would hold its pipe for errors open, and us up.
@@ -132,7 +129,7 @@ def _start(connection: int, said: IO[bytes]) -> int:
     environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     high: list[int] = []
     try:
-        for fd in (connection, said.fileno()):  # not to be overwritten where the host has closed 0, 1 or 2
+        for fd in (connection, said):  # not to be overwritten where the host has closed 0, 1 or 2
             high.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3))
         streams = [(os.POSIX_SPAWN_DUP2, high[min(number, 1)], number) for number in range(3)]
         pid = os.posix_spawn(sys.executable, argv, environment, file_actions=streams, setsid=True, setsigmask=())

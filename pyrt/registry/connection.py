@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -92,15 +92,15 @@ class _Response(http.client.HTTPResponse):
             raise http.client.HTTPException("Content-Length is given twice")
 
 
-class _Watched:
-    """What both kinds of connections add to urllib3's."""
+class _Connection(HTTPConnection):
+    """urllib3's, watched. The one for TLS adds itself between this and its own base."""
 
     def __init__(self, line: Line, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         self._line = line
 
     def _new_conn(self) -> socket.socket:
-        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
+        connected = super()._new_conn()
         peer = str(connected.getpeername()[0])
         if self._line.is_guarded and is_private(peer):
             connected.close()
@@ -109,15 +109,11 @@ class _Watched:
 
     def getresponse(self) -> Any:
         self.response_class: Any = partial(_Response, check=self._line.check())
-        return super().getresponse()  # type: ignore[misc]
+        return super().getresponse()
 
 
-class _Connection(_Watched, HTTPConnection):
-    pass
-
-
-class _TLSConnection(_Watched, HTTPSConnection):
-    pass
+class _TLSConnection(_Connection, HTTPSConnection):
+    """The same over TLS: its super() is urllib3's HTTPSConnection."""
 
 
 class _TLSPool(urllib3.HTTPSConnectionPool):
@@ -125,7 +121,7 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
         super().__init__(*args, **given)
         self._line = line
         line.pools.append(self)
-        self.ConnectionCls = partial(_TLSConnection, line)  # type: ignore[assignment]
+        self.ConnectionCls = cast(Any, partial(_TLSConnection, line))
 
     def _validate_conn(self, conn: Any) -> None:
         if self._line.is_verified:
@@ -138,7 +134,7 @@ class _Pool(urllib3.HTTPConnectionPool):
     def __init__(self, line: Line, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)
         line.pools.append(self)
-        self.ConnectionCls = partial(_Connection, line)  # type: ignore[assignment]
+        self.ConnectionCls = cast(Any, partial(_Connection, line))
 
 
 def pool_classes(line: Line) -> dict[str, Any]:

@@ -13,10 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import (  # type: ignore[attr-defined]
-    getproxies_environment,
-    proxy_bypass_environment,
-)
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.response import BaseHTTPResponse
@@ -28,7 +25,7 @@ from pyrt.registry.options import RegistryOptions
 
 __all__ = ["Body", "Broken", "Transport"]
 
-Body = bytes | Callable[[], Iterable[bytes]] | None
+Body = bytes | Callable[[], Iterable[bytes | memoryview]] | None
 _POOL_SIZE = 128
 _SLOWER = 10  # times longer is waited for an answer that takes the registry some work
 
@@ -150,9 +147,9 @@ class Transport:
 
 def proxy_for(scheme: str, host: str, port: int) -> str | None:
     """Give the proxy that the environment names for a host; none for this machine itself."""
-    proxies = getproxies_environment()
+    proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass_environment(f"{host}:{port}", proxies) or proxy_bypass_environment(host, proxies):
+    if not proxy or proxy_bypass(f"{host}:{port}", proxies) or proxy_bypass(host, proxies):
         return None
     try:
         address = ipaddress.ip_address(host)

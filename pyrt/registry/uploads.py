@@ -7,7 +7,7 @@ that the registry demands, for what of a PATCH has arrived stays: after a break 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 from pyrt.errors import BlobNotFound, DigestMismatch, NotFound, PyrtError, RegistryError, SizeMismatch, Unavailable
@@ -73,8 +73,8 @@ class Upload:
     def _forgetful(self) -> RegistryError:
         return broken(self._deed, self._endpoint.host, "forgets the upload again and again", code="BLOB_UPLOAD_UNKNOWN")
 
-    def _send(self, method: str, path: str, accepted: Sequence[int], **given: object) -> Answer:
-        request = Request(self._deed, method, path, self._scopes, accepted=frozenset(accepted), **given)  # type: ignore[arg-type]
+    def _send(self, method: str, path: str, accepted: Sequence[int], **given: Any) -> Answer:
+        request = Request(self._deed, method, path, self._scopes, accepted=frozenset(accepted), **given)
         return self._exchange.read(request, [self._endpoint], _MAX_ANSWER_BYTES, self._patience)[0]
 
     def _exists(self) -> bool:
@@ -178,11 +178,11 @@ class _Source:
         self._rest = memoryview(b"")
         self._at = 0
 
-    def piece(self, offset: int, length: int) -> Callable[[], Iterator[bytes]]:
+    def piece(self, offset: int, length: int) -> Callable[[], Iterator[memoryview]]:
         """Give what gives the bytes from `offset` on."""
         return lambda: self._take(offset, length)
 
-    def _take(self, offset: int, length: int) -> Iterator[bytes]:
+    def _take(self, offset: int, length: int) -> Iterator[memoryview]:
         if self._chunks is None or offset < self._at:
             self._chunks, self._rest, self._at = iter(self._opened()), memoryview(b""), 0
         while self._at < offset:
@@ -193,7 +193,7 @@ class _Source:
         if end == self._descriptor.size and (self._rest or next(self._chunks, b"")):
             raise SizeMismatch(f"{self._descriptor.digest}: the source has more than {self._descriptor.size} bytes")
 
-    def _next(self, limit: int) -> bytes:
+    def _next(self, limit: int) -> memoryview:
         assert self._chunks is not None
         while not self._rest:
             chunk = next(self._chunks, None)
@@ -204,7 +204,7 @@ class _Source:
             self._rest = memoryview(chunk)
         piece, self._rest = self._rest[:limit], self._rest[limit:]
         self._at += len(piece)
-        return piece  # type: ignore[return-value]
+        return piece
 
 
 def missing_blob(digest: Digest, registry: str) -> BlobNotFound:

@@ -117,7 +117,7 @@ static struct outcome unpack(const uint8_t *data, size_t size, uint32_t seed, un
 
 	check(mkdirat(outside, "root", 0755) == 0, "mkdir");
 	root = openat(outside, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct prt_untar *untar = prt_untar_new(root, flags, &limits);
+	struct prt_untar *untar = prt_untar_new(root, flags, &limits, &outcome.err);
 	check(untar != NULL, "prt_untar_new");
 	while (size > 0 && outcome.ret >= 0) {
 		seed = seed * 1664525 + 1013904223;
