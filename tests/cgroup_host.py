@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,11 @@ def layout_of(version: str) -> Iterator[Layout]:
         sweep(found)
 
 
-def start(cgroup: Cgroup, *command: str, **options: object) -> subprocess.Popen[str]:
+def start(cgroup: Cgroup, *command: str, **options: Any) -> subprocess.Popen[str]:
     """Start a program in the cgroup; it joins as the only thread of its process, before it executes."""
     fds = [fd for fd in (cgroup.into_fd, *cgroup.join_fds) if fd >= 0]
     environment = {"JOIN": " ".join(map(str, cgroup.join_fds)), "INTO": str(max(cgroup.into_fd, 0) or "")}
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(
         ["/bin/sh", "-c", JOIN, "sh", *command],
         pass_fds=fds,
         env=os.environ | environment,

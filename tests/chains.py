@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyrt.image import DEFAULT_PATH
@@ -21,7 +21,7 @@ class ChainView:
 
     chain: tuple[str, ...]
     name: str = "chain:"
-    config: ImageConfig = ImageConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")  # noqa: RUF009 frozen itself
+    config: ImageConfig = field(default=ImageConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/"))
 
     @property
     def is_host(self) -> bool:

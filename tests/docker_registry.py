@@ -54,9 +54,8 @@ def serve(
     port = _free_port()
     http: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
     if ca is not None:
-        http["tls"] = {"certificate": f"{ca}/server.cert", "key": f"{ca}/server.key"}
-        if wants_client:
-            http["tls"] |= {"clientcas": [f"{ca}/ca.crt"]}  # type: ignore[operator]
+        asked = {"clientcas": [f"{ca}/ca.crt"]} if wants_client else {}
+        http["tls"] = {"certificate": f"{ca}/server.cert", "key": f"{ca}/server.key", **asked}
     storage = {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}}
     config: dict[str, object] = {"version": 0.1, "log": {"level": "warn"}, "storage": storage, "http": http}
     if has_user:

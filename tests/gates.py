@@ -8,19 +8,27 @@ only the tests that ask for GATE.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import functools
 import getpass
 import os
+import platform
+import resource
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["GATES", "must_work", "why_shut"]
+__all__ = ["GATES", "GET_KEYRING_ID", "SESSION_KEYRING", "SYS_KEYCTL", "must_work", "why_shut"]
 
 _SYS_LANDLOCK_CREATE_RULESET = 444
+SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+GET_KEYRING_ID, SESSION_KEYRING = 0, -3  # keyctl(2)
 _CAP_SYS_ADMIN = 21
+_CAP_SYS_RESOURCE = 24
+_FS_IOC_SETFLAGS, _FS_IMMUTABLE = 0x40086602, 0x10
 
 
 def must_work() -> frozenset[str]:
@@ -119,6 +127,68 @@ def _newuidmap() -> str | None:
     return None
 
 
+def _other_ids() -> str | None:
+    return None if os.geteuid() == 0 else _newuidmap()
+
+
+def _exists(path: str) -> str | None:
+    return None if os.path.exists(path) else f"there is no {path}"
+
+
+def _block_devices() -> list[Path]:
+    return [path for path in Path("/dev").iterdir() if path.is_block_device()]
+
+
+def _has_capability(name: str, number: int) -> str | None:
+    return f"this process has CAP_{name}" if int(_status("CapEff"), 16) >> number & 1 else None
+
+
+def _every_capability() -> str | None:
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    return "this process may have every capability" if int(_status("CapBnd"), 16) == (2 << last) - 1 else None
+
+
+def _hard_nproc() -> str | None:
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return "the number of processes has no hard limit" if hard == resource.RLIM_INFINITY else None
+
+
+def _session_keyring() -> str | None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = libc.syscall(SYS_KEYCTL[platform.machine()], GET_KEYRING_ID, SESSION_KEYRING, 1)
+    return None if found >= 0 else f"keyctl: {os.strerror(ctypes.get_errno())}"
+
+
+def _exit_status_is_kept() -> str | None:
+    is_new = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+    return None if is_new else "before Linux 6.15 a pidfd forgets the status of a child that others have reaped"
+
+
+def _dev_shm() -> str | None:
+    if not os.path.isdir("/dev/shm"):
+        return "there is no /dev/shm"
+    own = os.stat("/dev/shm").st_dev != os.stat(tempfile.gettempdir()).st_dev
+    return None if own else "/dev/shm is no file system of its own"
+
+
+def _idmapped_host() -> str | None:
+    """A user namespace of root shows the host's files by idmapped mounts; an ordinary user's needs none."""
+    if os.geteuid() != 0:
+        return None
+    with tempfile.TemporaryDirectory(prefix="pyrt-gate-") as top:
+        return _run("unshare", "--mount", "mount", "-o", "bind,X-mount.idmap=b:0:100000:65536", "/etc", top)
+
+
+def _immutable_files() -> str | None:
+    with tempfile.NamedTemporaryFile() as file:
+        try:
+            fcntl.ioctl(file.fileno(), _FS_IOC_SETFLAGS, struct.pack("l", _FS_IMMUTABLE))
+        except OSError as e:
+            return f"no file of {tempfile.gettempdir()} can be made immutable: {e.strerror}"
+        fcntl.ioctl(file.fileno(), _FS_IOC_SETFLAGS, struct.pack("l", 0))
+        return None
+
+
 def _libseccomp() -> str | None:
     try:
         ctypes.CDLL("libseccomp.so.2")
@@ -138,6 +208,18 @@ def _sse4_2() -> str | None:
 
 GATES: dict[str, Callable[[], str | None]] = {
     "root": _root,
+    "ordinary_user": lambda: "the tests run as root" if os.geteuid() == 0 else None,
+    "other_ids": _other_ids,
+    "no_sys_resource": lambda: _has_capability("SYS_RESOURCE", _CAP_SYS_RESOURCE),
+    "fewer_capabilities": _every_capability,
+    "hard_nproc": _hard_nproc,
+    "block_device": lambda: None if _block_devices() else "no block device is in /dev",
+    "session_keyring": _session_keyring,
+    "memfd_noexec": lambda: _exists("/proc/sys/vm/memfd_noexec"),
+    "exit_status_is_kept": _exit_status_is_kept,
+    "dev_shm": _dev_shm,
+    "idmapped_host": _idmapped_host,
+    "immutable_files": _immutable_files,
     "userns": lambda: _run("unshare", "--user", "--map-root-user", "true"),
     "overlay": _overlay,
     "net": lambda: _run(*_unshare("--net"), "true"),

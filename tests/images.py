@@ -14,7 +14,7 @@ from typing import Any
 
 from pyrt.errors import BlobNotFound, ImageNotFound
 from pyrt.image.blob import verified
-from pyrt.image.medium import OpenBlob
+from pyrt.image.medium import OpenBlob, Source
 from pyrt.oci import mediatype
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
@@ -22,7 +22,10 @@ from pyrt.oci.fields import dump
 from pyrt.oci.manifest import Index, Manifest, make_index, make_manifest, parse
 from pyrt.oci.platform import Platform
 
-__all__ = ["MemoryMedium", "add_artifact", "add_image", "add_index", "random_image", "random_index", "read_back", "tar"]
+__all__ = [
+    *("MemoryMedium", "add_artifact", "add_image", "add_index", "content_of", "manifest_of", "parts_of"),
+    *("random_image", "random_index", "read_back", "tar"),
+]
 
 _DOCKER_LAYER_TAR = "application/vnd.docker.image.rootfs.diff.tar"
 
@@ -205,3 +208,24 @@ def read_back(source: Any) -> tuple[bytes, dict[Digest, bytes]]:
     top = source.resolve()
     read(top)
     return top.raw, found
+
+
+def manifest_of(source: Source) -> Manifest:
+    """Give the manifest of a medium that holds one image."""
+    document = source.resolve()
+    assert isinstance(document, Manifest)
+    return document
+
+
+def parts_of(source: Source) -> tuple[Descriptor, ...]:
+    """Give what the index of a medium lists."""
+    document = source.resolve()
+    assert isinstance(document, Index)
+    return document.manifests
+
+
+def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo | str) -> bytes:
+    """Give the content of a file of an archive."""
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()

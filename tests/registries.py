@@ -338,8 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = [(mt, raw) for (n, tag), (mt, raw) in registry.manifests.items() if n == name and which in raw.decode()]
         entries = [Descriptor.of(media_type, raw).to_json() for media_type, raw in dict.fromkeys(found)]
-        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries}
-        self.answer(200, json.dumps(index).encode(), {"Content-Type": index["mediaType"]})  # type: ignore[dict-item]
+        media_type = "application/vnd.oci.image.index.v1+json"
+        index = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
+        self.answer(200, json.dumps(index).encode(), {"Content-Type": media_type})
 
     def _blob(self, name: str, which: str, **_: Any) -> None:
         registry = self.server.registry

@@ -34,10 +34,8 @@ from pyrt.oci.manifest import Manifest, make_manifest
 from pyrt.oci.reference import Reference
 from pyrt.registry import RegistryOptions
 from tests.images import MemoryMedium, tar
-from tests.registries import Fault, ScriptedRegistry, scripted
+from tests.registries import Fault, ScriptedRegistry
 from tests.stores import configured, image_of, listing
-
-__all__ = ["scripted"]
 
 HASTY = RegistryOptions(retries=2, longest_wait_seconds=0.02, read_timeout_seconds=0.3, certificate_directories=())
 A, B = tar({"a": random.Random(1).randbytes(30_000)}), tar({"b": b"2" * 300})

@@ -14,9 +14,7 @@ from pyrt.errors import BlobNotFound, PyrtError, RegistryError, Unavailable
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
 from pyrt.registry import RegistryClient, Repository, connection, endpoints, transport
-from tests.registries import QUICK, TAR, Fault, ScriptedRegistry, client, scripted
-
-__all__ = ["client", "scripted"]
+from tests.registries import QUICK, TAR, Fault, ScriptedRegistry
 
 LAYER = bytes(range(256)) * 2_000
 VERBS: dict[str, Callable[[Repository], object]] = {

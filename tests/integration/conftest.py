@@ -3,5 +3,16 @@
 from __future__ import annotations
 
 from tests.containers import box, engine, image, public_directory, public_rootfs, root_shell, scratch, shell
+from tests.registries import scripted
 
-__all__ = ["box", "engine", "image", "public_directory", "public_rootfs", "root_shell", "scratch", "shell"]
+__all__ = [
+    "box",
+    "engine",
+    "image",
+    "public_directory",
+    "public_rootfs",
+    "root_shell",
+    "scratch",
+    "scripted",
+    "shell",
+]

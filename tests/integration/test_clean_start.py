@@ -11,22 +11,20 @@ from typing import Any
 import pytest
 
 from tests.containers import Shell
+from tests.gates import GET_KEYRING_ID, SESSION_KEYRING, SYS_KEYCTL
 
-SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
-GET_KEYRING_ID, SESSION = 0, -3
 ASK_FOR_SESSION = f"""
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
-print(libc.syscall({SYS_KEYCTL[platform.machine()]}, {GET_KEYRING_ID}, {SESSION}, 1))
+print(libc.syscall({SYS_KEYCTL[platform.machine()]}, {GET_KEYRING_ID}, {SESSION_KEYRING}, 1))
 """
 UNCONFINED: dict[str, Any] = {"security_opt": ["seccomp=unconfined"]}
 
 
+@pytest.mark.needs("session_keyring")
 def test_the_session_keyring_is_not_the_hosts(shell: Shell) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    ours = libc.syscall(SYS_KEYCTL[platform.machine()], GET_KEYRING_ID, SESSION, 1)
-    if ours < 0:
-        pytest.skip("the host has no session keyrings")
+    ours = libc.syscall(SYS_KEYCTL[platform.machine()], GET_KEYRING_ID, SESSION_KEYRING, 1)
 
     done = shell.engine.run("host:", ["python3", "-c", ASK_FOR_SESSION], text=True, **UNCONFINED)
 

@@ -16,7 +16,7 @@ import pytest
 from pyrt.oci.digest import Digest
 from tests.hosts import eventually
 from tests.images import MemoryMedium, add_image, tar
-from tests.registries import Fault, ScriptedRegistry, scripted  # noqa: F401
+from tests.registries import Fault, ScriptedRegistry
 from tests.terminal import Terminal
 
 TOP = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def pyrt(tmp_path: Path) -> Pyrt:
 
 
 @pytest.fixture
-def registry(scripted: ScriptedRegistry) -> ScriptedRegistry:  # noqa: F811
+def registry(scripted: ScriptedRegistry) -> ScriptedRegistry:
     """A registry that has box:1, an image of two layers."""
     layers = [tar({"etc/one": b"1"}), tar({"etc/two": b"2"})]
     medium = MemoryMedium()

@@ -79,10 +79,8 @@ def test_a_host_program_that_forks(root_or_user: str, engine: Engine, image: str
 
 
 @pytest.mark.parametrize("way", ["waitpid", "ignore"])
+@pytest.mark.needs("exit_status_is_kept")
 def test_a_host_program_that_takes_the_children_away(root_or_user: str, engine: Engine, image: str, way: str) -> None:
-    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
-        pytest.skip("the kernel forgets the status of a child that others have reaped")
-
     assert run_python(REAPER, engine.root, image, way) == "ok\n"
 
 

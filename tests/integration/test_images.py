@@ -26,10 +26,10 @@ from tests.gates import why_shut
 from tests.images import MemoryMedium, add_image, add_index, tar
 from tests.integration.test_media import Command, docker, podman, run
 from tests.oracles.flat import Seen, flatten, look
-from tests.registries import ScriptedRegistry, scripted
+from tests.registries import ScriptedRegistry
 from tests.stores import image_of
 
-__all__ = ["docker", "docker_registry", "podman", "scripted"]
+__all__ = ["docker", "docker_registry", "podman"]
 
 LOOK = r"""
 cd /t

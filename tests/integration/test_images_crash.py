@@ -28,10 +28,8 @@ from pyrt.oci.reference import Reference
 from pyrt.registry import RegistryOptions
 from tests.hosts import TOP, eventually
 from tests.images import MemoryMedium, tar
-from tests.registries import ScriptedRegistry, scripted
+from tests.registries import ScriptedRegistry
 from tests.stores import image_of, listing, open_store
-
-__all__ = ["scripted"]
 
 MOMENTS = 8
 OPTIONS = RegistryOptions(certificate_directories=())

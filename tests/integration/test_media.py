@@ -24,7 +24,7 @@ from pyrt.oci.reference import Reference
 from pyrt.registry import RegistryClient
 from tests.docker_registry import DockerRegistry, docker_registry
 from tests.hosts import eventually
-from tests.images import MemoryMedium, add_artifact, add_image, random_index, read_back, tar
+from tests.images import MemoryMedium, add_artifact, add_image, manifest_of, random_index, read_back, tar
 
 __all__ = ["docker_registry"]
 
@@ -80,7 +80,7 @@ def test_skopeo_reads_what_is_written_here(image: MemoryMedium, tmp_path: Path, 
 
     manifest = json.loads((tmp_path / "seen/manifest.json").read_text())
     config = (tmp_path / "seen" / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes()
-    assert json.loads(config) == json.loads(image.blobs[image.resolve().config.digest])  # type: ignore[union-attr]
+    assert json.loads(config) == json.loads(image.blobs[manifest_of(image).config.digest])
 
 
 @pytest.mark.needs("skopeo")
@@ -180,7 +180,7 @@ def test_docker_loads_what_is_saved_here_and_the_reverse(image: MemoryMedium, do
     assert names_in(tmp_path / "theirs.tar") == NAMES
     assert layers_of(f"docker-archive:{tmp_path}/theirs.tar:example.com/one:2") == LAYERS
     ids = docker("image", "inspect", "--format", "{{.Id}}", "example.com/two:x")
-    assert ids.strip() == str(image.resolve().config.digest)  # type: ignore[union-attr]
+    assert ids.strip() == str(manifest_of(image).config.digest)
 
 
 @pytest.mark.needs("docker-registry")
@@ -241,7 +241,7 @@ def test_a_copy_that_fails_gives_a_registry_no_tag(
     docker_registry: DockerRegistry, client: RegistryClient, image: MemoryMedium
 ) -> None:
     reference = docker_registry.reference()
-    del image.blobs[image.resolve().layers[1].digest]  # type: ignore[union-attr]
+    del image.blobs[manifest_of(image).layers[1].digest]
 
     with pytest.raises(BlobNotFound, match="memory: has no blob"), closing(RemoteTarget(client, reference)) as target:
         copy(image, target)

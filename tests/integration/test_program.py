@@ -32,9 +32,8 @@ def test_init_cannot_write_to_its_own_program(tmp_path: Path, rootfs: Path) -> N
 
 
 @pytest.mark.needs("root")
+@pytest.mark.needs("memfd_noexec")
 def test_a_copy_on_a_read_only_mount_stands_in_for_a_memory_file(tmp_path: Path, rootfs: Path) -> None:
-    if not Path("/proc/sys/vm/memfd_noexec").exists():
-        pytest.skip("this kernel has no vm.memfd_noexec, so memory files can be executed")
     python = [sys.executable, "-c", WITHOUT_MEMORY_FILES, str(tmp_path), str(rootfs), WRITE]
 
     done = subprocess.run(["unshare", "-pf", "--mount-proc", *python], capture_output=True, text=True, timeout=60)

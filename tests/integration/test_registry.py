@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def client() -> Iterator[RegistryClient]:
 def push(repository: Repository, *layers: bytes, tag: str = "latest") -> Manifest:
     manifest, blobs = image_of(*layers)
     for descriptor, content in blobs.items():
-        repository.upload(descriptor, lambda content=content: [content])  # type: ignore[misc]
+        repository.upload(descriptor, partial(list, [content]))
     repository.put_manifest(manifest.raw, manifest.media_type, tag)
     return manifest
 

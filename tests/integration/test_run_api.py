@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,9 +137,9 @@ def test_wrong_arguments_are_named(shell: Shell, arguments: dict[str, object], n
 
 
 @pytest.mark.parametrize("args", [[], "sleep 1", [1], [b"true"], ["a\0b"], [""]])
-def test_arguments_that_are_none(shell: Shell, args: object) -> None:
+def test_arguments_that_are_none(shell: Shell, args: Any) -> None:
     with pytest.raises(InvalidArgument):
-        shell.engine.run(shell.image, args)  # type: ignore[arg-type]
+        shell.engine.run(shell.image, args)
 
 
 def test_no_arguments_and_no_command_of_the_image(shell: Shell) -> None:

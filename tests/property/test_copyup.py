@@ -29,11 +29,9 @@ OPERATION = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=["trusted", "user"])
+@pytest.fixture(scope="module", params=[pytest.param("trusted", marks=pytest.mark.needs("root")), "user"])
 def overlay(request: pytest.FixtureRequest) -> Iterator[tuple[Overlay, bool]]:
     userxattr = request.param == "user"
-    if not (IS_ROOT or userxattr):
-        pytest.skip("trusted attributes are root's")
     with Overlay(userxattr=userxattr) as asked:
         yield asked, userxattr
 

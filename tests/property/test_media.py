@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pyrt.image.copy import copy
 from pyrt.image.media import open_source, open_target
 from pyrt.image.medium import Source
-from pyrt.image.names import Transport, parse_name
+from pyrt.image.names import Kind, Transport, parse_name
 from pyrt.oci.manifest import Index
 from pyrt.registry import RegistryClient
 from tests.images import MemoryMedium, random_image, random_index, read_back
@@ -72,8 +72,8 @@ RESTS = st.sampled_from(["", "tag", "a/b:c", f"@sha256:{'0' * 64}"])
 
 
 @given(kind=st.sampled_from(["oci", "oci-archive", "docker-archive"]), path=PATHS, rest=RESTS)
-def test_names_of_media_are_read_as_they_are_written(kind: str, path: str, rest: str) -> None:
-    written = Transport(kind, path, rest)  # type: ignore[arg-type]
+def test_names_of_media_are_read_as_they_are_written(kind: Kind, path: str, rest: str) -> None:
+    written = Transport(kind, path, rest)
 
     assert parse_name(str(written)) == written
 

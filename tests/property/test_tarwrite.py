@@ -102,7 +102,7 @@ def snapshot_of(top: bytes) -> dict[str, tuple[object, ...]]:
 
 @settings(max_examples=30)
 @given(PLANTED, st.randoms(use_true_random=False))
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second file system")
+@pytest.mark.needs("dev_shm")
 def test_neither_order_nor_file_system_matter(tree: dict[str, Node], chance: random.Random) -> None:
     with planted(tree) as top, tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         shuffled_copy(top, os.fsencode(memory) + b"/tree", chance)
@@ -110,18 +110,17 @@ def test_neither_order_nor_file_system_matter(tree: dict[str, Node], chance: ran
         assert written(os.fsencode(memory) + b"/tree") == written(top)
 
 
-def shuffled_copy(top: bytes, to: bytes, chance: random.Random) -> None:
-    """Copy a tree, making its entries in any order."""
+def shuffled_copy(top: bytes, to: bytes, chance: random.Random, first: dict[int, bytes] | None = None) -> None:
+    """Copy a tree, making its entries in any order; `first` are the first names of inodes."""
+    first = {} if first is None else first
     os.mkdir(to)
     names = os.listdir(top)
     chance.shuffle(names)
-    first: dict[int, bytes] = getattr(chance, "made", {})
-    chance.made = first  # type: ignore[attr-defined]
     for name in names:
         place, copy = os.path.join(top, name), os.path.join(to, name)
         st_ = os.lstat(place)
         if stat.S_ISDIR(st_.st_mode):
-            shuffled_copy(place, copy, chance)
+            shuffled_copy(place, copy, chance, first)
             continue
         if st_.st_ino in first:
             os.link(first[st_.st_ino], copy, follow_symlinks=False)

@@ -29,7 +29,7 @@ from pyrt.oci.digest import Digest
 from pyrt.oci.manifest import parse
 from pyrt.oci.platform import Platform
 from pyrt.oci.reference import Reference
-from tests.images import MemoryMedium, add_artifact, add_image, add_index, read_back, tar
+from tests.images import MemoryMedium, add_artifact, add_image, add_index, content_of, manifest_of, read_back, tar
 
 LAYERS = [tar({"a": b"1" * 3000}), tar({"b": b"2"})]
 
@@ -103,7 +103,7 @@ def saved(image: MemoryMedium, tmp_path: Path) -> Path:
 def members(path: Path) -> dict[str, bytes]:
     with tarfile.open(path) as archive:
         files = [entry for entry in archive if entry.isfile()]
-        return {entry.name: archive.extractfile(entry).read() for entry in files}  # type: ignore[union-attr]
+        return {entry.name: content_of(archive, entry) for entry in files}
 
 
 def test_all_images_come_back_with_their_names(image: MemoryMedium, saved: Path) -> None:
@@ -207,7 +207,7 @@ def test_an_archive_is_there_when_it_is_whole(image: MemoryMedium, tmp_path: Pat
 
 
 def test_a_blob_that_breaks_off_can_be_written_again(image: MemoryMedium, tmp_path: Path, open_docker: Open) -> None:
-    layer = image.resolve().layers[0]  # type: ignore[union-attr]
+    layer = manifest_of(image).layers[0]
     good = image.blobs[layer.digest]
     with ArchiveWriter(tmp_path / "a.tar", "a.tar") as writer:
         image.blobs[layer.digest] = b"x" * layer.size
@@ -222,7 +222,7 @@ def test_a_blob_that_breaks_off_can_be_written_again(image: MemoryMedium, tmp_pa
 
 
 def test_a_pipe_that_broke_off_stays_broken(image: MemoryMedium) -> None:
-    layer = image.resolve().layers[0]  # type: ignore[union-attr]
+    layer = manifest_of(image).layers[0]
     good = image.blobs[layer.digest]
     with open(os.devnull, "wb") as file, ArchiveWriter(file, "-") as writer:
         image.blobs[layer.digest] = b"short"
@@ -263,10 +263,10 @@ def test_a_legacy_archive_is_read_without_hashing_its_layers(tmp_path: Path, ope
     config = legacy(tmp_path / "a.tar", [*LAYERS, LAYERS[0]], names=["one:1", "one:2"])
     source = open_docker(tmp_path / "a.tar", "one:2")
 
-    manifest = source.resolve()
+    manifest = manifest_of(source)
 
     assert manifest.media_type == mediatype.DOCKER_MANIFEST
-    assert [layer.digest for layer in manifest.layers] == [Digest.of(x) for x in (*LAYERS, LAYERS[0])]  # type: ignore[union-attr]
+    assert [layer.digest for layer in manifest.layers] == [Digest.of(x) for x in (*LAYERS, LAYERS[0])]
     blobs = read_back(source)[1]
     assert sorted(blobs.values()) == sorted([config, *LAYERS])
 
@@ -276,11 +276,11 @@ def test_layers_of_a_legacy_archive_may_be_compressed(tmp_path: Path, pack: Any,
     legacy(tmp_path / "a.tar", LAYERS, pack=pack)
     source = open_docker(tmp_path / "a.tar")
 
-    manifest = source.resolve()
+    manifest = manifest_of(source)
 
-    assert all(mediatype.is_layer(layer.media_type) for layer in manifest.layers)  # type: ignore[union-attr]
-    assert mediatype.compression_of(manifest.layers[0].media_type) == (kind or "none")  # type: ignore[union-attr]
-    with source.blob(manifest.layers[0]) as chunks:  # type: ignore[union-attr]
+    assert all(mediatype.is_layer(layer.media_type) for layer in manifest.layers)
+    assert mediatype.compression_of(manifest.layers[0].media_type) == (kind or "none")
+    with source.blob(manifest.layers[0]) as chunks:
         packed = b"".join(chunks)
     assert (gzip.decompress(packed) if kind else packed) == LAYERS[0]
 
@@ -336,8 +336,8 @@ def test_the_name_of_one_image_is_wanted_where_there_are_several(saved: Path, op
 
 
 def test_an_image_is_chosen_by_its_id(saved: Path, image: MemoryMedium, open_docker: Open) -> None:
-    manifest = image.resolve()
-    source = open_docker(saved, f"@{manifest.config.digest}")  # type: ignore[union-attr]
+    manifest = manifest_of(image)
+    source = open_docker(saved, f"@{manifest.config.digest}")
 
     assert source.resolve().raw == manifest.raw
 

@@ -16,7 +16,7 @@ OLD = ImageConfig(
     env=("PATH=/bin", "A=1"),
     entrypoint=("/old",),
     cmd=("old",),
-    working_dir="/work",
+    working_dir="/srv/app",
     volumes=("/v",),
     exposed_ports=("80/tcp",),
     labels={"l": "1"},
@@ -49,7 +49,7 @@ def after(*lines: str) -> ImageConfig:
         ("USER app:staff", "user", "app:staff"),
         ("STOPSIGNAL SIGQUIT", "stop_signal", "SIGQUIT"),
         ("WORKDIR /x//y/.", "working_dir", "/x/y"),
-        ("WORKDIR sub", "working_dir", "/work/sub"),
+        ("WORKDIR sub", "working_dir", "/srv/app/sub"),
         ("WORKDIR ../../..", "working_dir", "/"),
     ],
 )

@@ -19,9 +19,9 @@ from pyrt.oci import mediatype
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
 from pyrt.oci.fields import dump
-from pyrt.oci.manifest import Manifest, make_manifest, parse
+from pyrt.oci.manifest import Index, Manifest, make_manifest, parse
 from pyrt.oci.platform import Platform
-from tests.images import MemoryMedium, add_artifact, add_image, add_index, random_index, read_back, tar
+from tests.images import MemoryMedium, add_artifact, add_image, add_index, parts_of, random_index, read_back, tar
 
 LAYERS = [tar({"a": b"1" * 9000}), tar({"b": b"2"}), tar({"c": b"3"})]
 OTHER = Platform("linux", "s390x")
@@ -59,7 +59,7 @@ def test_of_an_index_goes_the_image_that_is_wanted(index: MemoryMedium) -> None:
 
     copy(index, target, platform=OTHER)
 
-    assert target.resolve().raw == index.manifest(index.resolve().manifests[0]).raw  # type: ignore[union-attr]
+    assert target.resolve().raw == index.manifest(parts_of(index)[0]).raw
     with pytest.raises(ImageNotFound, match="linux/riscv64"):
         copy(index, target, platform=Platform("linux", "riscv64"))
 
@@ -275,9 +275,9 @@ def test_blobs_come_before_documents_and_the_top_comes_last(index: MemoryMedium)
             order.append("blob")
             return MemoryMedium.put(self, descriptor, open_blob)
 
-        def put_manifest(self, document: object) -> None:
+        def put_manifest(self, document: Manifest | Index) -> None:
             order.append("document")
-            MemoryMedium.put_manifest(self, document)  # type: ignore[arg-type]
+            MemoryMedium.put_manifest(self, document)
 
     copy(index, Ordered(), all_platforms=True)
 

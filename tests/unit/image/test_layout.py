@@ -26,7 +26,7 @@ from pyrt.image.layout import LayoutSource, blob_path
 from pyrt.image.layout_target import LayoutTarget
 from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.platform import Platform
-from tests.images import MemoryMedium, add_image, add_index, random_image, random_index, read_back, tar
+from tests.images import MemoryMedium, add_image, add_index, manifest_of, random_image, random_index, read_back, tar
 
 
 def write(medium: MemoryMedium, directory: Path, tag: str = "") -> None:
@@ -52,8 +52,7 @@ def blob_file(directory: Path, descriptor: Descriptor) -> Path:
 
 
 def first_layer(medium: MemoryMedium) -> Descriptor:
-    top = medium.resolve()
-    return top.layers[0]  # type: ignore[union-attr]
+    return manifest_of(medium).layers[0]
 
 
 @pytest.fixture

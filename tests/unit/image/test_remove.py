@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ __all__ = ["store"]
 A, B = tar({"a": b"1" * 500}), tar({"b": b"2" * 300})
 
 
-def used(image: StoredImage) -> dict[str, object]:
+def used(image: StoredImage) -> dict[str, Any]:
     return {"users": lambda id: ["web"] if id == image.id else []}
 
 
@@ -112,12 +113,12 @@ def test_containers_protect_their_image_but_not_each_name_of_it(store: ImageStor
     image = bring(store, image_of(A), "one", "two")
     users = used(image)
 
-    assert remove(store, "two", **users).untagged == ("two:latest",)  # type: ignore[arg-type]
+    assert remove(store, "two", **users).untagged == ("two:latest",)
     for text in ("one", str(image.id)):
         with pytest.raises(Conflict, match=r"must force.*container web"):
-            remove(store, text, **users)  # type: ignore[arg-type]
+            remove(store, text, **users)
     assert store.find("one").id == image.id
-    assert remove(store, "one", force=True, **users).deleted  # type: ignore[arg-type]
+    assert remove(store, "one", force=True, **users).deleted
 
 
 def test_what_is_not_there_is_no_image(store: ImageStore) -> None:
@@ -155,7 +156,7 @@ def test_prune_of_all_leaves_what_containers_use(store: ImageStore) -> None:
     used_one = bring(store, image_of(A), "one")
     bring(store, image_of(B), "two")
 
-    prune(store, all=True, **used(used_one))  # type: ignore[arg-type]
+    prune(store, all=True, **used(used_one))
 
     assert [image.id for image in store.all()] == [used_one.id]
 

@@ -15,7 +15,7 @@ from pyrt.layer import Compression, decompress
 from pyrt.oci.digest import Digest
 from pyrt.oci.image import ImageDocument
 from pyrt.oci.manifest import Manifest
-from tests.images import MemoryMedium, read_back
+from tests.images import MemoryMedium, content_of, read_back
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_directory_is_an_image_of_one_layer(tree: Path, tmp_path: Path, compre
     assert document.diff_ids == (Digest.of(plain),)
     assert document.created == "1970-01-01T00:00:00Z"
     with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
-        assert archive.extractfile("bin/a").read() == b"1" * 3000  # type: ignore[union-attr]
+        assert content_of(archive, "bin/a") == b"1" * 3000
 
 
 def test_the_same_tree_gives_the_same_image(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

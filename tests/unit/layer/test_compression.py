@@ -9,7 +9,7 @@ import struct
 import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, get_args
 
 import pytest
@@ -257,10 +257,11 @@ def test_other_kinds_and_levels_are_refused_at_once(kind: Any, level: int | None
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_no_thread_is_left_when_compressing_is_given_up(kind: Compression) -> None:
     packed = compress(itertools.repeat(bytes(1 << 20)), kind, threads=2)
+    assert isinstance(packed, Generator)
     next(packed)
     next(packed)
 
-    packed.close()  # type: ignore[attr-defined]
+    packed.close()
 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pyrt-")]
 

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ from tests.registries import QUICK, TAR, Fault, ScriptedRegistry
 LAYER = bytes(range(256)) * 20_000  # 5 MB
 
 
-def read(client: RegistryClient, registry: ScriptedRegistry, descriptor: Descriptor, **options: object) -> bytes:
-    with client.repository(registry.reference()).blob(descriptor, **options) as chunks:  # type: ignore[arg-type]
+def read(client: RegistryClient, registry: ScriptedRegistry, descriptor: Descriptor, **options: Any) -> bytes:
+    with client.repository(registry.reference()).blob(descriptor, **options) as chunks:
         return b"".join(chunks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 
 import pytest
@@ -215,7 +215,7 @@ def test_leaving_parallel_ranges_early_ends_their_threads(scripted: ScriptedRegi
     descriptor = scripted.add(LARGE)
     scripted.faults.append(Fault(path="/blobs/", stall_after=0, after=2, times=1000))
 
-    def chunks_of(client: RegistryClient) -> Iterator[bytes]:
+    def chunks_of(client: RegistryClient) -> Generator[bytes, None, None]:
         with client.repository(scripted.reference()).blob(descriptor) as chunks:
             yield from chunks
 
@@ -223,7 +223,7 @@ def test_leaving_parallel_ranges_early_ends_their_threads(scripted: ScriptedRegi
         chunks = chunks_of(client)
         for _ in range(6):
             next(chunks)
-        chunks.close()  # type: ignore[attr-defined]
+        chunks.close()
         assert not [each for each in threading.enumerate() if each.name == "pyrt-blob"]
 
 
