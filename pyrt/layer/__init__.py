@@ -15,6 +15,7 @@ from pyrt.layer.apply import Owner, apply
 from pyrt.layer.aside import aside
 from pyrt.layer.changes import Change, changes, compare
 from pyrt.layer.copyup import Directory, Found, copy_up, find, make_directory, remove
+from pyrt.layer.removal import remove_child, remove_tree
 from pyrt.layer.settle import settle
 from pyrt.layer.trees import LocalTrees, Trees
 from pyrt.layer.write import IdMap, Written, write
@@ -52,6 +53,8 @@ __all__ = [
     "hashed",
     "make_directory",
     "remove",
+    "remove_child",
+    "remove_tree",
     "settle",
     "write",
 ]

@@ -17,14 +17,13 @@ directories; in a forked child it may be used as well. After `close` it is used 
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from pyrt.errors import InvalidArgument, SyscallError
+from pyrt.errors import InvalidArgument
+from pyrt.layer.removal import remove_tree, told
 
 if TYPE_CHECKING:
     from pyrt.layer.applied import Applied, Limits, Pending
@@ -32,10 +31,9 @@ if TYPE_CHECKING:
     from pyrt.layer.copyup import Found
     from pyrt.layer.write import IdMap
 
-__all__ = ["LocalTrees", "Trees", "is_there", "make_child", "open_path", "opened", "parent_of", "remove_child"]
+__all__ = ["LocalTrees", "Trees", "is_there", "make_child", "open_path", "opened", "parent_of"]
 
 Directory = int | str
-_BATCH = 1000
 
 
 class Trees(Protocol):
@@ -228,8 +226,7 @@ class LocalTrees:
     def remove(self, directory: str) -> None:
         """Remove a tree (see Trees)."""
         if is_there(directory):
-            with parent_of(directory) as (parent, name):
-                remove_child(parent, name)
+            remove_tree(directory)
 
     def close(self) -> None:
         """Do nothing (see Trees)."""
@@ -253,7 +250,7 @@ def is_there(path: str) -> bool:
 
 def open_path(directory: str) -> int:
     """Open a directory so that who may read it can do so by the descriptor (O_PATH). Raises SyscallError."""
-    with _told("open", directory):
+    with told("open", directory):
         return os.open(directory, os.O_PATH | os.O_DIRECTORY)
 
 
@@ -273,33 +270,13 @@ def opened(*directories: Directory) -> Iterator[list[int]]:
 
 def make_child(parent: int, name: str, mode: int) -> None:
     """Make a directory in another. Raises SyscallError."""
-    with _told("mkdir", name):
+    with told("mkdir", name):
         os.mkdir(name, 0o700, dir_fd=parent)
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
             os.fchmod(fd, mode)
         finally:
             os.close(fd)
-
-
-def remove_child(parent: int, name: str) -> None:
-    """Remove a directory in another with all that is in it.
-
-    Directories inside go up to the top one first, so that no depth needs more than two descriptors; whatever stops
-    this, all that is left is below `name`. Raises SyscallError.
-    """
-    with _told("remove", name):
-        top = _enter(parent, name)
-        try:
-            while entries := _some(top):
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        _flatten(top, entry.name)
-                    else:
-                        _unlink(top, entry.name)
-        finally:
-            os.close(top)
-        os.rmdir(name, dir_fd=parent)
 
 
 def _rights() -> tuple[bool, bool]:
@@ -314,54 +291,3 @@ def _split(path: str) -> tuple[str, str]:
     if not name or not above.startswith("/"):
         raise InvalidArgument(f"{path!r} is no absolute path of a directory below the root", argument="path")
     return above, name
-
-
-def _flatten(top: int, name: str) -> None:
-    """Remove a directory of the top one; those that are in it move up to where it was."""
-    with _told("remove", name):
-        inner = _enter(top, name)
-        try:
-            while entries := _some(inner):
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        os.close(_enter(inner, entry.name))
-                        os.rename(entry.name, f".prt-{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=top)
-                    else:
-                        _unlink(inner, entry.name)
-        finally:
-            os.close(inner)
-        os.rmdir(name, dir_fd=top)
-
-
-def _enter(parent: int, name: str) -> int:
-    """Open a directory to be emptied or moved: for who is not root, its owner may have closed it to itself."""
-    if os.geteuid() != 0:
-        fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-        try:
-            with suppress(PermissionError):
-                os.chmod(f"/proc/self/fd/{fd}", 0o700)
-        finally:
-            os.close(fd)
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-
-
-def _unlink(parent: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=parent)
-    except OSError as error:
-        raise SyscallError(error.errno or errno.EIO, "remove", name) from error
-
-
-def _some(directory: int) -> list[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        return list(islice(entries, _BATCH))
-
-
-@contextmanager
-def _told(operation: str, name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, SyscallError):
-            raise
-        raise SyscallError(error.errno or errno.EIO, operation, name) from error

@@ -19,7 +19,8 @@ from typing import Any
 from pyrt._native import syscalls
 from pyrt.errors import SyscallError
 from pyrt.layer.applied import Limits
-from pyrt.layer.trees import LocalTrees, make_child, remove_child
+from pyrt.layer.removal import remove_child
+from pyrt.layer.trees import LocalTrees, make_child
 from pyrt.layer.worker_wire import Line, Severed, pack_error, unpack_pending
 from pyrt.layer.write import write
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 
 from pyrt._native.path import open_in_root
 from pyrt.errors import NameInUse, SyscallError
+from pyrt.layer import remove_child, remove_tree
 from pyrt.oci.spec import Mount
 from pyrt.snapshot.filecopy import clear_xattrs, copy_data, copy_xattrs
 from pyrt.snapshot.key import check_key, check_lowers
 from pyrt.snapshot.merged import is_opaque, is_whiteout, visible
-from pyrt.snapshot.removal import remove_tree
 
 __all__ = ["Copying", "copy_tree"]
 
@@ -252,7 +252,7 @@ def _discard(name: str, target: int) -> None:
         return
     except (IsADirectoryError, PermissionError):
         with _opened(_directory(".", target)) as top:
-            remove_tree(f"/proc/self/fd/{top}/{name}")
+            remove_child(top, name)
 
 
 def _directory(path: str, at: int | None = None) -> int:

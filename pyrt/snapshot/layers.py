@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from pyrt.errors import DigestMismatch, InvalidArgument, NotFound, PyrtError, SyscallError
+from pyrt.layer import remove_tree
 from pyrt.oci.digest import Digest
 from pyrt.oci.image import chain_ids
-from pyrt.snapshot.removal import remove_tree
 from pyrt.state import Database, FileLock, Records, Transaction
 
 __all__ = ["Hold", "Layer", "Layers", "Stage"]

@@ -121,7 +121,7 @@ class Uppers:
     def remove(self, key: str) -> None:
         """Remove what was written through the views of `key` (see Snapshotter)."""
         check_key(key)
-        from pyrt.snapshot.removal import remove_tree  # which short runs do not need
+        from pyrt.layer import remove_tree  # which short runs do not need
 
         (self._remover or remove_tree)(os.path.join(self._directory, key))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyrt.errors import SyscallError
-from pyrt.snapshot.removal import remove_tree
+from pyrt.layer import remove_tree
 
 
 def test_everything_goes_and_nothing_else(tmp_path: Path) -> None:
