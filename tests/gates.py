@@ -17,9 +17,14 @@ import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from pyrt._native.mount import idmapped
+from pyrt.errors import PyrtError
+from pyrt.runtime.rootless import UserNamespaces, own_mappings
 
 __all__ = ["GATES", "GET_KEYRING_ID", "SESSION_KEYRING", "SYS_KEYCTL", "must_work", "why_shut"]
 
@@ -175,8 +180,13 @@ def _idmapped_host() -> str | None:
     """A user namespace of root shows the host's files by idmapped mounts; an ordinary user's needs none."""
     if os.geteuid() != 0:
         return None
-    with tempfile.TemporaryDirectory(prefix="pyrt-gate-") as top:
-        return _run("unshare", "--mount", "mount", "-o", "bind,X-mount.idmap=b:0:100000:65536", "/etc", top)
+    with UserNamespaces() as namespaces:
+        for directory in ("/etc", sys.prefix):
+            try:
+                os.close(idmapped(directory, namespaces.get(own_mappings())))
+            except PyrtError as error:
+                return str(error)
+    return None
 
 
 def _immutable_files() -> str | None:
