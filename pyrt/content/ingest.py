@@ -98,7 +98,7 @@ class Ingest:
         self._offset_bytes = 0
         self._hash: _Hash = (self._digest or Digest.of(b"")).hasher()
         with self._failing("ftruncate"):
-            os.ftruncate(fd, 0)
+            cut(fd, 0)
 
     def commit(self) -> Digest:
         """Verify what has come and give it its name; give the digest.
@@ -111,7 +111,7 @@ class Ingest:
         found = self._verified()
         assert self._lock is not None
         with self._failing("commit"):
-            os.ftruncate(fd, self._offset_bytes)  # a write that failed may have left some of its bytes
+            cut(fd, self._offset_bytes)  # a write that failed may have left some of its bytes
             if self._durable:
                 os.fdatasync(fd)
         self._place.install(self._lock.path, found, self._offset_bytes)
@@ -173,3 +173,13 @@ class Ingest:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def cut(fd: int, size_bytes: int) -> None:
+    """Take away what a file has beyond a size.
+
+    Never in vain: ext4 writes a file whole to the disk when it is closed after any truncation to nothing (auto_da_alloc
+    in ext4(5)), also where there was nothing.
+    """
+    if os.fstat(fd).st_size > size_bytes:
+        os.ftruncate(fd, size_bytes)
