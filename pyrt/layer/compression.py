@@ -28,7 +28,7 @@ __all__ = ["Compression", "compress", "decompress"]
 Compression = Literal["gzip", "zstd", "none"]
 
 _PIECE_BYTES = 1 << 20
-_SLICE_BYTES = 1 << 16  # given to a decoder at once: it copies what follows a member, and members may be tiny
+_SLICE_BYTES = 1 << 16  # given to a decoder at first: it copies what follows a member, and members may be tiny
 _MAGIC_BYTES = 10
 _MEMORY_BYTES = 1 << 27  # what decoding may take: zstd's own limit, and more than xz -9 needs
 _GZIP_BLOCK_BYTES = 1 << 20
@@ -145,11 +145,13 @@ class _Source:
 def _inflate(source: _Source, form: _Form) -> Iterator[bytes]:
     make_decoder, failure = form.load()
     while True:
-        decoder = make_decoder()
+        decoder, slice_bytes = make_decoder(), _SLICE_BYTES
         while not decoder.eof:
-            piece = source.take() if decoder.needs_input else b""
-            if not piece and decoder.needs_input:
-                raise IntegrityError(f"the {form.name} stream ends early, at byte {source.position}")
+            piece: bytes | memoryview = b""
+            if decoder.needs_input:
+                piece, slice_bytes = source.take(slice_bytes), min(2 * slice_bytes, _PIECE_BYTES)
+                if not piece:
+                    raise IntegrityError(f"the {form.name} stream ends early, at byte {source.position}")
             try:
                 inflated = decoder.decompress(piece, _PIECE_BYTES)
             except failure as error:
