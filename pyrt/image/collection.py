@@ -1,7 +1,7 @@
 """`engine.images`: the images of an engine's root, under docker-py's names.
 
 Takes names as people write them and files, gives Image objects. Everything here can also be done by another process on
-the same root at the same time.
+the same root at the same time. A verb is loaded by its first call.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from pyrt.errors import ImageNotFound, InvalidOption, InvalidReference
-from pyrt.image.commit import commit, import_tar
 from pyrt.image.filters import Filters, chooser
 from pyrt.image.inspect import created_seconds, history, inspect
-from pyrt.image.load import load
 from pyrt.image.names import Transport, parse_name
 from pyrt.image.progress import OnProgress, silent
-from pyrt.image.receive import receive, select
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.remove import Removed, prune, remove
-from pyrt.image.save import save
 from pyrt.image.usage import Usage, usage
 from pyrt.image.workshop import Workshop
 from pyrt.layer import Compression
@@ -102,6 +98,8 @@ class Image:
 
     def save(self, target: str | os.PathLike[str] | BinaryIO, *, named: bool = True) -> None:
         """Write the image as an archive that docker, podman and skopeo read, to a path or an open file."""
+        from pyrt.image.save import save
+
         save(self._workshop.store, [(self._stored, self._stored.tags if named else ())], target)
 
     def remove(self, *, force: bool = False, noprune: bool = False) -> Removed:
@@ -188,6 +186,8 @@ class ImageCollection:
 
     def load(self, data: Data, *, on_progress: OnProgress = silent) -> builtins.list[Image]:
         """Take the images of an archive: what `docker save` wrote, or an OCI archive, compressed or not."""
+        from pyrt.image.load import load
+
         workshop = self._workshop
         with opened(data) as file:
             stored = load(self._store, workshop.trees, file, scratch=workshop.scratch, on_progress=on_progress)
@@ -195,6 +195,8 @@ class ImageCollection:
 
     def save(self, names: str | Sequence[str], target: str | os.PathLike[str] | BinaryIO) -> None:
         """Write images as one archive that docker, podman and skopeo read. Raises ImageNotFound."""
+        from pyrt.image.save import save
+
         chosen = []
         for name in [names] if isinstance(names, str) else names:
             image = self._store.find(name)
@@ -221,6 +223,8 @@ class ImageCollection:
         `config` replaces the parent's, then `changes` (a Dockerfile's instructions) are applied. Raises ImageNotFound,
         InvalidOption.
         """
+        from pyrt.image.commit import commit
+
         stored = commit(
             self._store,
             self._workshop.trees,
@@ -248,6 +252,8 @@ class ImageCollection:
         compression: Compression = "gzip",
     ) -> Image:
         """Make an image of one layer from a tar of a root file system. `changes` are a Dockerfile's instructions."""
+        from pyrt.image.commit import import_tar
+
         with opened(data) as file:
             stored = import_tar(
                 self._store,
@@ -306,6 +312,7 @@ class ImageCollection:
 
     def _take(self, name: Transport, platform: Platform | None, on_progress: OnProgress) -> Image:
         from pyrt.image.media import open_source
+        from pyrt.image.receive import receive, select
 
         workshop = self._workshop
         with closing(open_source(str(name), workshop.client(), spool_directory=workshop.scratch)) as source:
