@@ -285,3 +285,15 @@ def test_a_disk_without_inodes(small: Path) -> None:
 
     assert caught.value.errno == errno.ENOSPC
     assert store.read(DIGEST) == RAW
+
+
+def test_a_whole_ingest_truncates_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[int] = []
+    monkeypatch.setattr("pyrt.content.ingest.os.ftruncate", lambda fd, size: cut.append(size))
+
+    with store.ingest(DIGEST, len(RAW)) as ingest:
+        ingest.write(RAW)
+        ingest.commit()
+
+    assert cut == []
+    assert store.read(DIGEST) == RAW
