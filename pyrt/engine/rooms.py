@@ -1,39 +1,62 @@
-"""The rooms that most runs do without, each built when it is first needed, and closed with the engine."""
+"""The rooms that an engine puts together, each built when it is first needed, and closed with the engine."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyrt.engine.layers import Kept
 from pyrt.errors import Unsupported
 from pyrt.snapshot import Overlay
 
 if TYPE_CHECKING:
     from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, RunOptions
+    from pyrt.engine.launcher import Launcher
     from pyrt.image import Image, ImageView, Workshop
     from pyrt.layer import Trees
     from pyrt.oci.digest import Digest
     from pyrt.registry import RegistryOptions
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
-    from pyrt.state import Database, FileLock, Transaction
+    from pyrt.state import Database, Transaction
 
-__all__ = ["Kept", "Passing", "Rooms"]
+__all__ = ["Rooms"]
 
 
 class Rooms:
-    """What an engine has beside its runtime: images, kept containers, and the state below both. Thread-safe."""
+    """What an engine consists of: runtime, images, kept containers, and the state below them. Thread-safe."""
 
-    def __init__(self, root: str, runtime: Runtime, registries: RegistryOptions | None) -> None:
+    def __init__(self, root: str, registries: RegistryOptions | None, cgroup_parent: str | None) -> None:
         self._root = root
-        self._runtime = runtime
         self._registries = registries
+        self._cgroup_parent = cgroup_parent
         self._lock = threading.RLock()
+        self._runtime: Runtime | None = None
+        self._launcher: Launcher | None = None
         self._database: Database | None = None
         self._workshop: Workshop | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the containers of this engine share with each other."""
+        with self._lock:
+            if self._runtime is None:
+                from pyrt.runtime.runtime import Runtime
+
+                self._runtime = Runtime(self._root, cgroup_parent=self._cgroup_parent)
+            return self._runtime
+
+    @property
+    def launcher(self) -> Launcher:
+        """What starts containers."""
+        with self._lock:
+            if self._launcher is None:
+                from pyrt.engine.launcher import Launcher
+
+                self._launcher = Launcher(self._root, self.runtime, self)
+            return self._launcher
 
     @property
     def workshop(self) -> Workshop:
@@ -106,13 +129,22 @@ class Rooms:
         return Kept(self._kept, uppers, record, self._kept.add(record))
 
     def close(self) -> None:
-        """Close what was built. A second call does nothing."""
+        """End the containers that still run, and close what was built. A second call does nothing."""
         with self._lock:
+            if self._launcher is not None:
+                self._launcher.close()
             if self._workshop is not None:
                 self._workshop.close()
             if self._database is not None:
                 self._database.close()
-            self._workshop = self._database = None
+            self._launcher = self._workshop = self._database = None
+            self.disown()
+
+    def disown(self) -> None:
+        """Free what a forked child has of its parent's engine, and leave all else to the parent."""
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
 
     @property
     def _kept(self) -> KeptStore:
@@ -132,9 +164,9 @@ class Rooms:
         """Root can write any owner's files, and so can a user in a namespace with subordinate ids, and nobody else."""
         from pyrt.layer import LocalTrees, MappedTrees
 
-        if os.geteuid() == 0 or not self._runtime.mappings.helpers:
+        if os.geteuid() == 0 or not self.runtime.mappings.helpers:
             return LocalTrees()
-        return MappedTrees(self._runtime.user_namespace)
+        return MappedTrees(self.runtime.user_namespace)
 
     def _users(self, image_id: Digest) -> Iterable[str]:
         return [each.name for each in self._kept.all() if each.image_id == image_id]
@@ -166,45 +198,3 @@ class Rooms:
             author=author,
             changes=changes,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Passing:
-    """The writable layer of a container that ends with it."""
-
-    snapshotter: Snapshotter
-    key: str
-
-    def undo(self) -> None:
-        """Remove it, because the container did not start."""
-        self.snapshotter.remove(self.key)
-
-    def ended(self, code: int) -> None:
-        """Remove it, because the program has ended."""
-        self.snapshotter.remove(self.key)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The writable layer of a container that is kept, which is recorded, and locked while its program runs."""
-
-    store: KeptStore
-    snapshotter: Uppers
-    record: KeptContainer
-    lock: FileLock
-
-    @property
-    def key(self) -> str:
-        """The container's id."""
-        return self.record.id
-
-    def undo(self) -> None:
-        """Take it back, because it did not start."""
-        self.snapshotter.remove(self.record.id)
-        self.store.forget(self.record)
-        self.lock.unlink()
-
-    def ended(self, code: int) -> None:
-        """Note how its program ended; `code` is a returncode of subprocess."""
-        self.store.ended(self.record.id, code if code >= 0 else 128 - code)
-        self.lock.close()

@@ -23,7 +23,9 @@ def victim(request: pytest.FixtureRequest, shell: Shell, hostile: Path, monkeypa
     """A shell on the hostile image, by an overlay and by a copy."""
     if request.param == "copying":
         monkeypatch.setattr(
-            shell.engine._snapshotters._probe, "refusal", lambda lower, user_namespace=None: "refused by the test"
+            shell.engine._rooms.launcher._snapshotters._probe,
+            "refusal",
+            lambda lower, user_namespace=None: "refused by the test",
         )
     return Shell(shell.engine, f"rootfs:{hostile}")
 

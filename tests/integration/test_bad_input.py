@@ -201,7 +201,9 @@ def test_a_copy_that_does_not_fit(small: Path, image: str, what: str, monkeypatc
         engine.run(image, ["true"])
         fill(small, what)
         monkeypatch.setattr(
-            engine._snapshotters._probe, "refusal", lambda lower, user_namespace=None: "refused by the test"
+            engine._rooms.launcher._snapshotters._probe,
+            "refusal",
+            lambda lower, user_namespace=None: "refused by the test",
         )
         with pytest.raises(SyscallError, match="No space left on device") as caught:
             engine.run(image, ["true"])

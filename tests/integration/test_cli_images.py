@@ -277,7 +277,7 @@ def test_ctrl_c_ends_a_pull_and_leaves_nothing(pyrt: Pyrt, registry: ScriptedReg
     assert "Traceback" not in out + err
     assert pyrt.ok("images", "-q") == ""
     half_made = [pyrt.root / name for name in ("content/ingest", "layers/staging", "stage")]
-    assert [path for directory in half_made for path in directory.iterdir()] == []
+    assert [path for directory in half_made for path in directory.glob("*")] == []
 
 
 def test_run_shows_the_pull_on_stderr(pyrt: Pyrt, registry: ScriptedRegistry) -> None:

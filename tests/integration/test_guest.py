@@ -111,7 +111,7 @@ with Engine(sys.argv[1]) as engine:
         interrupt = lambda line: threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
         engine.run(sys.argv[2], ["sh", "-c", "trap '' INT TERM; echo; sleep 1000"], on_stdout=interrupt)
     except KeyboardInterrupt:
-        assert not engine._running
+        assert not engine._rooms.launcher._running
         print("interrupted")
 """
 

@@ -164,7 +164,7 @@ def test_closing_the_engine_while_another_thread_waits(public_directory: Any, im
 def test_a_forgotten_process_warns_and_ends(shell: Shell) -> None:
     process = shell.start("sleep 1000")
     pid = process.pid
-    shell.engine._running.discard(process)
+    shell.engine._rooms.launcher._running.discard(process)
 
     with pytest.warns(ResourceWarning, match="still running"):
         del process

@@ -21,7 +21,9 @@ ln -s /new /etc/link; rm -r /var; mkdir /var; touch /var/fresh
 def copying(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell of an engine to which the kernel refuses every overlay."""
     monkeypatch.setattr(
-        shell.engine._snapshotters._probe, "refusal", lambda lower, user_namespace=None: "refused by the test"
+        shell.engine._rooms.launcher._snapshotters._probe,
+        "refusal",
+        lambda lower, user_namespace=None: "refused by the test",
     )
     return shell
 
@@ -54,6 +56,7 @@ def test_what_one_container_writes_no_other_sees(box: Shell) -> None:
 
 
 def test_nothing_stays_on_the_host(box: Shell) -> None:
+    box.sh("true")
     before = {str(path) for path in box.engine.root.rglob("*")}
 
     box.sh("dd if=/dev/zero of=/big bs=1M count=8")
