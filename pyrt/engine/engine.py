@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from pyrt.engine.rooms import Rooms
 from pyrt.errors import PyrtError
-from pyrt.image import Views
 from pyrt.state import default_root, open_root
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class Engine:
         self._rooms = Rooms(self._root, registries, cgroup_parent)
         if cgroup_parent is not None:  # said here where it is wrong; else nothing about containers is loaded so far
             self._rooms.runtime  # noqa: B018
-        self._views = Views(lambda: self._rooms.workshop)
         self._owner = os.getpid()
         self._closed = False
 
@@ -157,7 +155,7 @@ class Engine:
         mode = text_mode(text, encoding, errors)
         wishes = read_wishes(options)
         launcher = self._rooms.launcher
-        view = self._views.open(image, pull=wishes.pull, platform=wishes.platform, on_progress=wishes.on_progress)
+        view = self._rooms.views.open(image, pull=wishes.pull, platform=wishes.platform, on_progress=wishes.on_progress)
         return launcher.start(
             view, args, options, stdin=stdin, stdout=stdout, stderr=stderr, text=mode, bufsize=bufsize
         )

@@ -14,7 +14,7 @@ from pyrt.snapshot import Overlay
 if TYPE_CHECKING:
     from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, RunOptions
     from pyrt.engine.launcher import Launcher
-    from pyrt.image import Image, ImageView, Workshop
+    from pyrt.image import Image, ImageView, Views, Workshop
     from pyrt.layer import Trees
     from pyrt.oci.digest import Digest
     from pyrt.registry import RegistryOptions
@@ -37,6 +37,7 @@ class Rooms:
         self._launcher: Launcher | None = None
         self._database: Database | None = None
         self._workshop: Workshop | None = None
+        self._views: Views | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -57,6 +58,16 @@ class Rooms:
 
                 self._launcher = Launcher(self._root, self.runtime, self)
             return self._launcher
+
+    @property
+    def views(self) -> Views:
+        """What opens images to run."""
+        with self._lock:
+            if self._views is None:
+                from pyrt.image import Views
+
+                self._views = Views(lambda: self.workshop)
+            return self._views
 
     @property
     def workshop(self) -> Workshop:

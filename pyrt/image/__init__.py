@@ -10,15 +10,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pyrt.image.open import TRANSPORTS, open_image
-from pyrt.image.rootfs import DirectoryView
-from pyrt.image.view import DEFAULT_PATH, ImageView
-from pyrt.image.views import PullPolicy, Views
-
 if TYPE_CHECKING:
     from pyrt.image.collection import Image, ImageCollection
     from pyrt.image.host import HostView
+    from pyrt.image.open import TRANSPORTS, open_image
     from pyrt.image.progress import OnProgress, Progress
+    from pyrt.image.rootfs import DirectoryView
+    from pyrt.image.view import DEFAULT_PATH, ImageView
+    from pyrt.image.views import PullPolicy, Views
     from pyrt.image.workshop import Workshop
 
 __all__ = [
@@ -38,17 +37,24 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DEFAULT_PATH": "view",
+    "DirectoryView": "rootfs",
     "HostView": "host",
     "Image": "collection",
     "ImageCollection": "collection",
+    "ImageView": "view",
     "OnProgress": "progress",
     "Progress": "progress",
+    "PullPolicy": "views",
+    "TRANSPORTS": "open",
+    "Views": "views",
     "Workshop": "workshop",
+    "open_image": "open",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Load what most runs do not need when it is asked for (PEP 562)."""
+    """Load each when it is asked for (PEP 562): a run needs no verbs, and a pull no views."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"pyrt.image.{_HOMES[name]}"), name)

@@ -44,6 +44,7 @@ __all__ = ["JOBS", "receive", "select"]
 JOBS = 3  # layers at once, as Docker has it
 _READ_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 8 << 20
+_PLAIN_BYTES = 16 << 20  # inflated ahead: a piece with many small files takes longer to unpack than one of a large file
 
 
 class _Stopped(Exception):
@@ -195,7 +196,9 @@ class _Reception:
                 applied = self.trees.apply(compressed, stage.directory)
             else:
                 hasher = diff_id.hasher()
-                with ahead(decompress(compressed)) as plain:  # to inflate takes as long as to hash and to unpack
+                with ahead(
+                    decompress(compressed), _PLAIN_BYTES
+                ) as plain:  # to inflate takes as long as to hash and to unpack
                     applied = self.trees.apply(hashed(map(self._checked, plain), hasher), stage.directory)
                 self._check(descriptor, diff_id, hasher.hexdigest())
         self.report.say(descriptor, "Extracting", descriptor.size)

@@ -27,7 +27,7 @@ def chained(box: Shell, monkeypatch: pytest.MonkeyPatch) -> Chained:
     """Gives the shell an image of a chain."""
 
     def chained(chain: tuple[str, ...]) -> Shell:
-        monkeypatch.setattr(box.engine, "_views", ChainView(chain))
+        monkeypatch.setattr(box.engine._rooms, "_views", ChainView(chain))
         return box
 
     return chained
@@ -97,7 +97,7 @@ def test_users_are_looked_up_in_all_layers(chained: Chained, base: Path, scratch
 
     if box.is_inside and os.geteuid() != 0:
         shown = box.engine._rooms.launcher._draft(
-            box.engine._views.open(""), ["true"], {"user": "web:app"}, "0" * 64
+            box.engine._rooms.views.open(""), ["true"], {"user": "web:app"}, "0" * 64
         ).spec.process.user
         assert (shown.uid, shown.gid) == (33, 1000)
     else:
@@ -176,7 +176,7 @@ def test_a_chain_over_several_mounts_in_a_user_namespace(
     (source / "there").touch()
     subprocess.run(["mount", "--bind", source, bound], check=True)
     try:
-        monkeypatch.setattr(root_shell.engine, "_views", ChainView((str(bound), *chain)))
+        monkeypatch.setattr(root_shell.engine._rooms, "_views", ChainView((str(bound), *chain)))
         shown = root_shell.sh("stat -c %u:%g /there /added/0", userns_mode="private")
     finally:
         subprocess.run(["umount", bound], check=True)
