@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pyrt.engine.layers import Kept
 from pyrt.errors import Unsupported
-from pyrt.snapshot import Overlay
 
 if TYPE_CHECKING:
     from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, RunOptions
@@ -114,6 +113,7 @@ class Rooms:
     ) -> Kept:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
         from pyrt.container import kept_config
+        from pyrt.snapshot import Overlay
 
         lacks = ""
         if view.is_host:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyrt.snapshot.choice import Snapshotters
-from pyrt.snapshot.merged import Merged
-from pyrt.snapshot.overlay import Overlay, Uppers, ephemeral
-from pyrt.snapshot.probe import OverlayProbe
-from pyrt.snapshot.snapshotter import Snapshotter
-
 if TYPE_CHECKING:
+    from pyrt.snapshot.choice import Snapshotters
     from pyrt.snapshot.copying import Copying, copy_tree
     from pyrt.snapshot.layers import Hold, Layer, Layers, Stage
+    from pyrt.snapshot.merged import Merged
+    from pyrt.snapshot.overlay import Overlay, Uppers, ephemeral
+    from pyrt.snapshot.probe import OverlayProbe
+    from pyrt.snapshot.snapshotter import Snapshotter
 
 __all__ = [
     "Copying",
@@ -36,11 +35,25 @@ __all__ = [
     "ephemeral",
 ]
 
-_HOMES = {"Copying": "copying", "copy_tree": "copying"} | dict.fromkeys(("Hold", "Layer", "Layers", "Stage"), "layers")
+_HOMES = {
+    "Copying": "copying",
+    "Hold": "layers",
+    "Layer": "layers",
+    "Layers": "layers",
+    "Merged": "merged",
+    "Overlay": "overlay",
+    "OverlayProbe": "probe",
+    "Snapshotter": "snapshotter",
+    "Snapshotters": "choice",
+    "Stage": "layers",
+    "Uppers": "overlay",
+    "copy_tree": "copying",
+    "ephemeral": "overlay",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load what a short run does not need when it is asked for (PEP 562)."""
+    """Load each when it is asked for (PEP 562): a run needs no committed layers, and a pull nothing else."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
