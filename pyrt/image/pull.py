@@ -16,7 +16,7 @@ from pyrt.image.receive import JOBS, receive, select
 from pyrt.image.record import ImageName, StoredImage
 from pyrt.image.remote import RemoteSource, RemoteTarget
 from pyrt.image.store import ImageStore, is_there
-from pyrt.image.stored import StoreSource
+from pyrt.image.store_source import StoreSource
 from pyrt.layer import Trees
 from pyrt.oci.digest import Digest
 from pyrt.oci.platform import Platform, rank

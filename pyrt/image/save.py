@@ -12,7 +12,7 @@ from pyrt.image.copy import copy
 from pyrt.image.progress import OnProgress, silent
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
-from pyrt.image.stored import StoreSource
+from pyrt.image.store_source import StoreSource
 from pyrt.oci.reference import Reference
 
 __all__ = ["save"]

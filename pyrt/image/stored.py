@@ -1,27 +1,20 @@
-"""Images of the store: as a view that containers start from, and as a Source that can be copied from."""
+"""Images of the store as views that containers start from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pyrt.content import ContentStore
 from pyrt.errors import BlobNotFound, CommandError, ImageNotFound, NotFound
 from pyrt.image.record import StoredImage
 from pyrt.image.store import ImageStore
 from pyrt.oci.config import ImageConfig
-from pyrt.oci.descriptor import Descriptor
 from pyrt.oci.digest import Digest
 from pyrt.oci.image import ImageDocument
-from pyrt.oci.manifest import Index, Manifest, parse
 from pyrt.oci.platform import Platform, rank
 from pyrt.runtime.bundle import Rootfs
 from pyrt.snapshot import Hold, Snapshotter
 
-__all__ = ["StoreSource", "StoredView"]
-
-_READ_BYTES = 1 << 20
+__all__ = ["StoredView"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +86,3 @@ class StoredView:
 
 def _gone(image: StoredImage) -> ImageNotFound:
     return ImageNotFound(f"{image.id.short}: the image was removed meanwhile")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSource:
-    """An image of the store as a medium to copy from."""
-
-    content: ContentStore
-    image: StoredImage
-    name: str
-
-    def resolve(self) -> Manifest | Index:
-        """Give the image's manifest (see Source)."""
-        return self.manifest(self.image.record.manifest)
-
-    def manifest(self, descriptor: Descriptor) -> Manifest | Index:
-        """Give a document (see Source)."""
-        return parse(self.content.read(descriptor.digest), descriptor.media_type)
-
-    @contextmanager
-    def blob(self, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
-        """Open a blob. It was verified when it came in, and has not been written since (see Source)."""
-        with self.content.open(descriptor.digest) as file:
-            yield iter(lambda: file.read(_READ_BYTES), b"")
-
-    def path_of(self, descriptor: Descriptor) -> str:
-        """Give the file that a blob is. Raises BlobNotFound."""
-        return self.content.path(descriptor.digest)
-
-    def close(self) -> None:
-        """Nothing is held."""
