@@ -45,8 +45,13 @@ handler do_cwd, do_program, do_exec;
 /* stay.c */
 handler do_stay;
 
-/* keeper.c: the other role of this program. */
+/* The other roles of this program. */
 _Noreturn void run_keeper(char **argv); /* the prefixes of the names of cgroups and of their parents */
+_Noreturn void run_monitor(void);
+
+/* cgroups.c: of those below the directories `bases` in which they are, in one whose name begins with `parent`. */
+void cgroups_thaw(const int *bases, unsigned count, const char *prefix, const char *parent);
+void cgroups_remove(const int *bases, unsigned count, const char *prefix, const char *parent);
 
 /* What `offset` refers to; NULL for 0. */
 static inline const char *text(const struct init *init, uint32_t offset)
@@ -77,4 +82,6 @@ static inline size_t length(const char *string)
 uint64_t now_ns(void);
 
 /* memory.c */
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
 int memcmp(const void *a, const void *b, size_t size);

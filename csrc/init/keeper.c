@@ -21,8 +21,7 @@
 
 #define SLOTS 65536
 #define FIRST_BASE 2
-#define TRIES 250
-#define DEPTH 64 /* each level takes 4 KiB of the stack */
+#define BASES 32
 
 struct order {
 	uint32_t kind; /* 1: add, 0: drop */
@@ -87,107 +86,6 @@ static void wait_for_all(void)
 	}
 }
 
-static int is_dots(const char *name)
-{
-	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
-}
-
-static int begins_with(const char *name, const char *prefix)
-{
-	while (*prefix && *name == *prefix) {
-		name++;
-		prefix++;
-	}
-	return !*prefix;
-}
-
-struct entry {
-	uint64_t inode;
-	int64_t offset;
-	uint16_t size;
-	uint8_t type;
-	char name[];
-};
-
-struct errand {
-	const char *prefix; /* of the containers' cgroups */
-	int depth;
-	void (*act)(int dir, const char *name);
-};
-
-typedef void visitor(int dir, const char *name, const struct errand *errand);
-
-static void each_directory(int dir, const char *prefix, visitor *visit, const struct errand *errand)
-{
-	char buffer[4096] __attribute__((aligned(8)));
-	long n;
-
-	(void)PRT_SYS(SYS_lseek, dir, 0, 0 /* SEEK_SET */, 0, 0, 0);
-	while ((n = PRT_SYS(SYS_getdents64, dir, buffer, sizeof buffer, 0, 0, 0)) > 0) {
-		for (long at = 0; at < n; at += ((const struct entry *)(const void *)(buffer + at))->size) {
-			const struct entry *entry = (const void *)(buffer + at);
-			if (entry->type == 4 /* DT_DIR */ && !is_dots(entry->name) && begins_with(entry->name, prefix))
-				visit(dir, entry->name, errand);
-		}
-	}
-}
-
-static int open_directory(int dir, const char *name)
-{
-	return sys_openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-}
-
-/* All in it first, for a container may have made some. */
-static void visit_cgroup(int dir, const char *name, const struct errand *errand)
-{
-	struct errand deeper = *errand;
-	cleanup_fd int cgroup = open_directory(dir, name);
-
-	if (cgroup >= 0 && deeper.depth-- > 0)
-		each_directory(cgroup, "", visit_cgroup, &deeper);
-	errand->act(dir, name);
-}
-
-static void visit_parent(int dir, const char *name, const struct errand *errand)
-{
-	cleanup_fd int parent = open_directory(dir, name);
-
-	if (parent < 0)
-		return;
-	each_directory(parent, errand->prefix, visit_cgroup, errand);
-	each_directory(parent, "armed", visit_parent, errand);
-}
-
-/* A process that v1's freezer holds does not die of a signal. Other hierarchies have no such file. */
-static void thaw(int dir, const char *name)
-{
-	cleanup_fd int cgroup = sys_openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-	cleanup_fd int state = cgroup < 0 ? -1 : sys_openat(cgroup, "freezer.state", O_WRONLY, 0);
-
-	if (state >= 0)
-		(void)sys_write(state, "THAWED", 6);
-}
-
-/* Dying tasks leave their cgroup a little after their parent could see them dead. */
-static void remove(int dir, const char *name)
-{
-	for (int tries = 0; tries < TRIES; tries++) {
-		int64_t pause[2] = {0, 2000000};
-		if (sys_unlinkat(dir, name, 0x200 /* AT_REMOVEDIR */) != -EBUSY)
-			break;
-		(void)PRT_SYS(SYS_nanosleep, pause, NULL, 0, 0, 0, 0);
-	}
-}
-
-/* argv[0] and argv[1] are the prefixes of the cgroups and of their parents. */
-static void visit_all(char **argv, void (*act)(int dir, const char *name))
-{
-	for (int dir = FIRST_BASE; argv[0] && argv[1] && sys_fcntl(dir, F_GETFD, 0) >= 0; dir++) {
-		struct errand errand = {.prefix = argv[0], .depth = DEPTH, .act = act};
-		each_directory(dir, argv[1], visit_parent, &errand);
-	}
-}
-
 /* As many containers as the hard limit allows to hold. */
 static void raise_limit(void)
 {
@@ -199,14 +97,29 @@ static void raise_limit(void)
 	(void)PRT_SYS(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, NULL, 0, 0);
 }
 
+/* The descriptors of the bases. */
+static unsigned count_bases(int *bases, unsigned limit)
+{
+	unsigned count = 0;
+
+	while (count < limit && sys_fcntl(FIRST_BASE + (int)count, F_GETFD, 0) >= 0) {
+		bases[count] = FIRST_BASE + (int)count;
+		count++;
+	}
+	return count;
+}
+
+/* argv[0] and argv[1] are the prefixes of the cgroups and of their parents. */
 _Noreturn void run_keeper(char **argv)
 {
+	int bases[BASES];
 	struct pollfd ends[2] = {{.fd = 0, .events = POLLIN}, {.fd = 1, .events = POLLIN}};
 	uint64_t all = ~0ull;
 
 	(void)PRT_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all, 0, 0);
 	(void)PRT_SYS(SYS_setsid, 0, 0, 0, 0, 0, 0);
 	raise_limit();
+	unsigned base_count = count_bases(bases, BASES);
 	for (;;) {
 		if (PRT_SYS(SYS_ppoll, ends, 2, NULL, NULL, 0, 0) < 0)
 			continue;
@@ -214,8 +127,10 @@ _Noreturn void run_keeper(char **argv)
 			break;
 	}
 	kill_all();
-	visit_all(argv, thaw);
+	if (argv[0] && argv[1])
+		cgroups_thaw(bases, base_count, argv[0], argv[1]);
 	wait_for_all();
-	visit_all(argv, remove);
+	if (argv[0] && argv[1])
+		cgroups_remove(bases, base_count, argv[0], argv[1]);
 	sys_exit(0);
 }

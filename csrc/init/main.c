@@ -159,6 +159,8 @@ __attribute__((used)) _Noreturn void prt_start(long *stack)
 
 	if (stack[0] > 1 && argv[1][0] == 'k')
 		run_keeper(argv + 2);
+	if (stack[0] > 1 && argv[1][0] == 'm')
+		run_monitor();
 	run_container();
 }
 

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from types import MappingProxyType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pyrt._native.mount import idmapped
 from pyrt._native.spawn import spawn
@@ -38,6 +38,10 @@ from pyrt.runtime.stack import Clones, Stack, clones
 from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
 
+if TYPE_CHECKING:
+    from pyrt.runtime.link import Link
+    from pyrt.runtime.monitor import Keep
+
 __all__ = ["Runtime"]
 
 MAX_CLONES = 100  # of the descriptors that a child begins with (PRT_SPAWN_FDS)
@@ -57,8 +61,8 @@ class Runtime:
         self._program = Program(f"{root}/bin")
         self.owner = owner_name()
         self._prefix = f"{self.owner}-{os.urandom(4).hex()}."  # no other engine of this process has the same
-        bases = [hierarchy.base for hierarchy in self.layout.hierarchies if hierarchy.base is not None]
-        self._keeper = Keeper(self._program, self._prefix, self.layout.top, bases)
+        self.bases = tuple(each.base for each in self.layout.hierarchies if each.base is not None)
+        self._keeper = Keeper(self._program, self._prefix, self.layout.top, self.bases)
         self._lock = threading.Lock()
         self._serial = 0
         self._controls = Controls()
@@ -66,6 +70,34 @@ class Runtime:
     def user_namespace(self) -> int:
         """Give the descriptor of the user namespace that containers of this engine share, made at the first call."""
         return self._user_namespaces.get(self.mappings)
+
+    @property
+    def program(self) -> int | str:
+        """What is executed as pyrt-init: a descriptor, or a path."""
+        return self._program.source
+
+    def keep(
+        self,
+        bundle: Bundle,
+        keep: Keep,
+        *,
+        profile: bytes | None = None,
+        before: Callable[[Link], None] = lambda link: None,
+    ) -> tuple[Link, Mapping[str, object]]:
+        """Start a container that outlives this program, below a monitor of its own; give the connection to that.
+
+        `before` is called with it ahead of the start, for those who must not miss the first byte. The mapping tells
+        the limits that are in force. Raises as `start` does, and then nothing is left.
+        """
+        from pyrt.runtime.monitor import start
+
+        filter = self._filters.program(profile, bundle.spec.process.capabilities.bounding)
+        try:
+            link, cgroup = start(self, bundle, filter, keep, before)
+        except SyscallError as error:
+            raise explain(error, bundle.spec) from error
+        cgroup.close()
+        return link, {**cgroup.effective, **inherited_limits(bundle.spec)}
 
     def next_name(self) -> str:
         """Give a name for a container's cgroup, which says whose it is."""
@@ -155,15 +187,7 @@ class Runtime:
         userns = self.user_namespace() if any(each.type == "user" for each in spec.linux.namespaces) else -1
         with ExitStack() as opened:
             own, lowers = self._idmapped(bundle.rootfs, userns, opened) if userns >= 0 else (None, [])
-            packed = self._planner.compile(
-                bundle,
-                filter=filter.code if filter else b"",
-                filter_flags=filter.flags if filter else 0,
-                cgroup_mounts=cgroup_mounts(cgroup),
-                in_user_namespace=userns >= 0,
-                idmapped=own,
-            )
-            sealed = seal(packed)
+            sealed = self.plan(bundle, filter, cgroup, in_user_namespace=userns >= 0, idmapped=own)
             opened.callback(os.close, sealed)
             return spawn(
                 self._program.source,
@@ -174,6 +198,27 @@ class Runtime:
                 cgroup=cgroup.into_fd,
                 joins=cgroup.join_fds,
             )
+
+    def plan(
+        self,
+        bundle: Bundle,
+        filter: Filter | None,
+        cgroup: Cgroup,
+        *,
+        in_user_namespace: bool,
+        idmapped: Clones | None = None,
+    ) -> int:
+        """Give a sealed memory file with the plan of a container."""
+        return seal(
+            self._planner.compile(
+                bundle,
+                filter=filter.code if filter else b"",
+                filter_flags=filter.flags if filter else 0,
+                cgroup_mounts=cgroup_mounts(cgroup),
+                in_user_namespace=in_user_namespace,
+                idmapped=idmapped,
+            )
+        )
 
     def _idmapped(self, rootfs: Rootfs, userns: int, opened: ExitStack) -> tuple[Clones | None, list[int]]:
         """Give what overlays are of with the namespace's ids, for which root alone has the right: a user has one id."""

@@ -5,5 +5,7 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && argv[1][0] == 'k')
 		run_keeper(argv + 2);
+	if (argc > 1 && argv[1][0] == 'm')
+		run_monitor();
 	run_container();
 }
