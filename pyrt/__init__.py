@@ -13,7 +13,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.container import Container, ContainerCollection, Mount, Result, RunOptions, Ulimit
+    from pyrt.container import (
+        Attachment,
+        Condition,
+        Container,
+        ContainerCollection,
+        CreateOptions,
+        Mount,
+        Result,
+        RunOptions,
+        Ulimit,
+    )
     from pyrt.engine import Engine, run
     from pyrt.errors import (
         BlobNotFound,
@@ -54,14 +64,17 @@ if TYPE_CHECKING:
     from pyrt.runtime.process import Process
 
 __all__ = [
+    "Attachment",
     "BlobNotFound",
     "Cancelled",
     "Change",
     "CommandError",
+    "Condition",
     "Conflict",
     "Container",
     "ContainerCollection",
     "ContainerNotFound",
+    "CreateOptions",
     "Credentials",
     "DigestMismatch",
     "DockerfileError",
@@ -112,7 +125,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Change": "pyrt.layer",
+    "Attachment": "pyrt.container",
+    "Condition": "pyrt.container",
     "Container": "pyrt.container",
+    "CreateOptions": "pyrt.container",
     "ContainerCollection": "pyrt.container",
     "Credentials": "pyrt.registry",
     "Engine": "pyrt.engine",

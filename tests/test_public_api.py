@@ -17,7 +17,17 @@ from pyrt import errors
 
 TOP = Path(__file__).resolve().parents[1]
 PUBLIC = {
-    "pyrt.container": {"Container", "ContainerCollection", "Mount", "Result", "RunOptions", "Ulimit"},
+    "pyrt.container": {
+        "Attachment",
+        "Condition",
+        "Container",
+        "ContainerCollection",
+        "CreateOptions",
+        "Mount",
+        "Result",
+        "RunOptions",
+        "Ulimit",
+    },
     "pyrt.engine": {"Engine", "run"},
     "pyrt.image": {"Image", "ImageCollection", "Progress"},
     "pyrt.layer": {"Change"},

@@ -94,6 +94,11 @@ class FileLock:
         finally:
             os.close(fd)
 
+    def hand_over(self) -> None:
+        """Close the copy of this process, because a process that has another holds the lock from now on."""
+        _held.discard(self)
+        self._forget()
+
     def _take(self, kind: int, create: int) -> bool:
         """Open and lock the file; False where it is another's now, or was replaced under our hands."""
         while True:

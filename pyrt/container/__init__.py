@@ -28,13 +28,24 @@ from pyrt.container.user import resolve_user
 from pyrt.container.wishes import Wishes, read_wishes
 
 if TYPE_CHECKING:
-    from pyrt.container.collection import Committer, Container, ContainerCollection, Keeping
-    from pyrt.container.kept import KeptContainer, KeptStore, kept_config
+    from pyrt.container.attach import Attachment
+    from pyrt.container.collection import ContainerCollection
+    from pyrt.container.condition import Condition
+    from pyrt.container.container import Container
+    from pyrt.container.create_options import CreateOptions, check_create, run_options
+    from pyrt.container.documents import options_from_document, options_to_document
+    from pyrt.container.keeping import Committer, Keeping
+    from pyrt.container.kept import KeptStore
+    from pyrt.container.policy import LogConfig, RestartPolicy
+    from pyrt.container.record import KeptContainer, kept_config, new_container
 
 __all__ = [
+    "Attachment",
     "Committer",
+    "Condition",
     "Container",
     "ContainerCollection",
+    "CreateOptions",
     "DeviceMapping",
     "Draft",
     "HostFacts",
@@ -42,18 +53,24 @@ __all__ = [
     "Keeping",
     "KeptContainer",
     "KeptStore",
+    "LogConfig",
     "Lookup",
     "Mount",
     "Output",
+    "RestartPolicy",
     "Result",
     "RunOptions",
     "Ulimit",
     "Wishes",
     "build",
+    "check_create",
     "check_input",
     "check_timeout",
     "follow",
     "kept_config",
+    "new_container",
+    "options_from_document",
+    "options_to_document",
     "parse_device",
     "parse_device_rule",
     "parse_env",
@@ -68,12 +85,29 @@ __all__ = [
     "parse_weight",
     "read_wishes",
     "resolve_user",
+    "run_options",
     "text_mode",
 ]
 
-_HOMES = {"KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"} | dict.fromkeys(
-    ("Committer", "Container", "ContainerCollection", "Keeping"), "collection"
-)
+_HOMES = {
+    "Attachment": "attach",
+    "Committer": "keeping",
+    "Condition": "condition",
+    "Container": "container",
+    "ContainerCollection": "collection",
+    "CreateOptions": "create_options",
+    "Keeping": "keeping",
+    "KeptContainer": "record",
+    "KeptStore": "kept",
+    "LogConfig": "policy",
+    "RestartPolicy": "policy",
+    "check_create": "create_options",
+    "kept_config": "record",
+    "new_container": "record",
+    "options_from_document": "documents",
+    "options_to_document": "documents",
+    "run_options": "create_options",
+}
 
 
 def __getattr__(name: str) -> object:

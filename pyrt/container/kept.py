@@ -1,83 +1,25 @@
-"""Containers that are kept when their program has ended: what they are, and what they have written.
+"""Containers that are kept: their records, how they are, and who has them in hand.
 
 Takes the state's database and a directory; gives KeptContainers. A record comes to be before the container starts;
-while its program runs, the process that owns it holds a lock, which ends with that process, as the container does.
+while its program runs, a lock is held: by its monitor, or by the process that runs it and with which it ends.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from pyrt.container.command import combine
-from pyrt.container.env import parse_env
-from pyrt.container.options import RunOptions
-from pyrt.container.spec import labels
+from pyrt.container.condition import Condition, observe
+from pyrt.container.record import VERSION, KeptContainer, from_version_1
 from pyrt.errors import ContainerNotFound, InvalidOption, NameInUse, WrongState
-from pyrt.oci.config import ImageConfig
-from pyrt.oci.digest import Digest
-from pyrt.oci.image import config_from_json, config_to_json
+from pyrt.runtime.protocol import MonitorState
 from pyrt.state import Database, FileLock, Records, Transaction
 
-__all__ = ["KeptContainer", "KeptStore", "kept_config"]
+__all__ = ["KeptStore"]
 
-VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class KeptContainer:
-    """One container: `config` is its image's with what its options changed, `chain` the ChainIDs of its layers.
-
-    `exit_code` is None while it runs, and where its owner died before it could note the end.
-    """
-
-    id: str
-    name: str
-    image: str
-    image_id: Digest | None
-    chain: tuple[Digest, ...]
-    lowers: tuple[str, ...]
-    config: ImageConfig
-    args: tuple[str, ...]
-    created_ns: int
-    in_user_namespace: bool = False
-    exit_code: int | None = None
-
-    def to_record(self) -> dict[str, Any]:
-        """Give the form that is kept."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "image": self.image,
-            "image_id": str(self.image_id or ""),
-            "chain": [str(each) for each in self.chain],
-            "lowers": [os.fsencode(each) for each in self.lowers],
-            "config": config_to_json(self.config),
-            "args": [os.fsencode(each) for each in self.args],
-            "created": self.created_ns,
-            "userns": self.in_user_namespace,
-            "exit_code": self.exit_code,
-        }
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> KeptContainer:
-        """Read the form that is kept."""
-        return cls(
-            record["id"],
-            record["name"],
-            record["image"],
-            Digest.parse(record["image_id"]) if record["image_id"] else None,
-            tuple(Digest.parse(each) for each in record["chain"]),
-            tuple(os.fsdecode(each) for each in record["lowers"]),
-            config_from_json(record["config"]),
-            tuple(os.fsdecode(each) for each in record["args"]),
-            record["created"],
-            record["userns"],
-            record["exit_code"],
-        )
+_GLANCE_SECONDS = 0.2  # others may look whether a lock is free, and hold it for that long
 
 
 class KeptStore:
@@ -86,33 +28,52 @@ class KeptStore:
     def __init__(self, database: Database, directory: str) -> None:
         self._database = database
         self._directory = directory
-        self._records = Records(database, "container", VERSION, KeptContainer.to_record, KeptContainer.from_record)
+        upgrades = {1: from_version_1}
+        to_record, from_record = KeptContainer.to_record, KeptContainer.from_record
+        self._records = Records(database, "container", VERSION, to_record, from_record, upgrades=upgrades)
+        self._names = Records(database, "container name", 1, str, str)
 
     def add(self, container: KeptContainer) -> FileLock:
-        """Record a container that is about to start; give the lock to hold while it runs.
-
-        Raises NameInUse.
-        """
+        """Record a new container; give its lock, to be held while it runs. Raises NameInUse."""
         os.makedirs(self._directory, 0o700, exist_ok=True)  # nobody else reaches set-user-ID files of a container
         with self._database.write() as tx:
-            for _, other in self._records.items(tx):
-                if other.name == container.name:
-                    raise NameInUse(f"the name {container.name} belongs to container {other.id[:12]}: remove it first")
+            self._claim(tx, container.name, container.id)
             lock = FileLock(self._lock(container.id))
             self._records.put(tx, container.id, container)
         return lock
 
     def ended(self, id: str, exit_code: int | None) -> None:
-        """Note how a container ended."""
+        """Note how a container ended that this process ran."""
+        self.change(id, lambda container: replace(container, exit_code=exit_code))
+
+    def change(self, id: str, how: Callable[[KeptContainer], KeptContainer]) -> KeptContainer:
+        """Change the record of a container, and give it. Raises ContainerNotFound, NameInUse."""
         with self._database.write() as tx:
-            self._records.put(tx, id, replace(self._records.get(tx, id), exit_code=exit_code))
+            try:
+                before = self._records.get(tx, id)
+            except KeyError:
+                raise ContainerNotFound(f"container {id[:12]} has been removed meanwhile") from None
+            after = how(before)
+            if after.name != before.name:
+                self._claim(tx, after.name, id)
+                self._names.delete(tx, before.name)
+            self._records.put(tx, id, after)
+        return after
+
+    def _claim(self, tx: Transaction, name: str, id: str) -> None:
+        if self._names.has(tx, name):
+            owner = self._names.get(tx, name)
+            raise NameInUse(f"the name {name} belongs to container {owner[:12]}: remove or rename that first")
+        self._names.put(tx, name, id)
 
     def find(self, text: str) -> KeptContainer:
         """Give the container of a name, an id or the beginning of one. Raises ContainerNotFound, InvalidOption."""
-        found = [each for each in self.all() if text in (each.name, each.id)]
-        found = found or [each for each in self.all() if text and each.id.startswith(text)]
+        with self._database.read() as tx:
+            if self._names.has(tx, text):
+                return self._records.get(tx, self._names.get(tx, text))
+            found = [container for _, container in self._records.items(tx, text)] if text else []
         if not found:
-            raise ContainerNotFound(f"{text}: no container was kept under this name or id")
+            raise ContainerNotFound(f"{text}: there is no container of this name or id")
         if len(found) > 1:
             raise InvalidOption(f"{text}: {len(found)} containers have an id that begins so", argument="container")
         return found[0]
@@ -127,22 +88,26 @@ class KeptStore:
         for _, container in self._records.items(tx):
             yield container
 
-    def is_running(self, container: KeptContainer) -> bool:
-        """Say whether its program runs."""
-        lock = FileLock.attempt(self._lock(container.id))
-        if lock is None:
-            return True
-        lock.close()
-        return False
+    def directory(self, container: KeptContainer) -> str:
+        """Give the directory of what a container has written, its log, and what its monitor keeps."""
+        return f"{self._directory}/{container.id}"
+
+    def condition(self, container: KeptContainer) -> Condition:
+        """Say how a container is at this moment."""
+        return observe(container, self.directory(container), lambda: self._is_locked(container))
 
     def borrow(self, container: KeptContainer) -> FileLock:
-        """Keep a container that has ended from being started, changed or removed by others.
+        """Keep a container that does not run from being started, changed or removed by others.
 
         Raises WrongState where it runs, ContainerNotFound where it has been removed meanwhile.
         """
-        lock = FileLock.attempt(self._lock(container.id))
-        if lock is None:
-            raise WrongState(f"container {container.name} runs: stop it first", have="running", want="exited")
+        deadline = time.monotonic() + _GLANCE_SECONDS
+        while (lock := FileLock.attempt(self._lock(container.id))) is None:
+            state = MonitorState.read(self.directory(container))
+            if (state is not None and state.status == "running") or time.monotonic() > deadline:
+                message = f"container {container.name} runs, or is being changed by another process: stop it first"
+                raise WrongState(message, have="running", want="exited")
+            time.sleep(0.001)
         try:
             self.find(container.id)
         except BaseException:
@@ -150,34 +115,28 @@ class KeptStore:
             raise
         return lock
 
+    def await_release(self, container: KeptContainer, timeout: float | None = None) -> bool:
+        """Wait until nobody runs a container; False after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._is_locked(container):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _is_locked(self, container: KeptContainer) -> bool:
+        lock = FileLock.attempt(self._lock(container.id))
+        if lock is None:
+            return True
+        lock.close()
+        return False
+
     def forget(self, container: KeptContainer) -> None:
         """Remove the record of a container."""
         with self._database.write() as tx:
+            for name in (container.name, *(name for name, id in self._names.items(tx) if id == container.id)):
+                self._names.delete(tx, name)
             self._records.delete(tx, container.id)
-
-    def new(self, id: str, name: str | None, **fields: Any) -> KeptContainer:
-        """Describe a container of now; without a name it is called by its id."""
-        return KeptContainer(id, name or id[:12], created_ns=time.time_ns(), **fields)
 
     def _lock(self, id: str) -> str:
         return f"{self._directory}/{id}.lock"
-
-
-def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | None, options: RunOptions) -> ImageConfig:
-    """Give an image's configuration with what the options of a container change: what a commit of it is to have."""
-    given = parse_env(options.get("environment"))
-    variables = {name: value for name, _, value in (entry.partition("=") for entry in image.env)}
-    env = {name: value for name, value in (variables | given).items() if value is not None}
-    entrypoint = options.get("entrypoint")
-    words = combine(replace(image, cmd=()), (), entrypoint) if entrypoint else ()
-    cmd = image.cmd if args is None and entrypoint is None else tuple(os.fspath(each) for each in args or ())
-    user, working_dir = options.get("user"), options.get("working_dir")
-    return replace(
-        image,
-        env=tuple(f"{name}={value}" for name, value in env.items()),
-        entrypoint=image.entrypoint if entrypoint is None else words,
-        cmd=cmd,
-        user=image.user if user is None else str(user),
-        working_dir=working_dir or image.working_dir,
-        labels=labels(image, options),
-    )

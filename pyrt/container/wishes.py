@@ -11,7 +11,7 @@ from pyrt.container.checks import boolean, fail, text
 from pyrt.container.options import PullPolicy, RunOptions
 from pyrt.errors import InvalidArgument
 
-__all__ = ["Wishes", "read_wishes"]
+__all__ = ["Wishes", "read_name", "read_wishes"]
 
 _POLICIES = ("always", "missing", "never")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # docker's
@@ -44,9 +44,15 @@ def read_wishes(options: RunOptions) -> Wishes:
         fail("on_progress", f"{given['on_progress']!r} cannot be called")
     boolean(given.get("remove", True), "remove")
     if "name" in given:
-        name = text(given["name"], "name")
-        if not _NAME.fullmatch(name):
-            fail("name", f"{name!r} is none: 2 or more letters, digits, `_`, `.`, `-`, the first a letter or digit")
+        read_name(given["name"])
         if given.get("remove", True):
             fail("name", "only a container that is kept has one: say remove=False too")
     return Wishes(**cast(Any, given))
+
+
+def read_name(value: object) -> str:
+    """Check the name of a container. Raises InvalidOption."""
+    name = text(value, "name").removeprefix("/")
+    if not _NAME.fullmatch(name):
+        fail("name", f"{name!r} is none: 2 or more letters, digits, `_`, `.`, `-`, the first a letter or digit")
+    return name

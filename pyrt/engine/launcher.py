@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyrt.container import Draft, HostFacts, Identity, RunOptions, build, read_wishes, resolve_user
+from pyrt.container import Draft, HostFacts, Identity, Lookup, RunOptions, build, read_wishes, resolve_user
 from pyrt.engine.layers import Kept, Passing
 from pyrt.errors import ImageNotFound, InvalidOption, SyscallError, Unsupported
 from pyrt.runtime.bundle import Bundle, Rootfs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyrt.runtime.runtime import Runtime
     from pyrt.runtime.stdio import Stream, TextMode
 
-__all__ = ["Launcher"]
+__all__ = ["Launcher", "make_sources"]
 
 Args = Sequence[str | os.PathLike[str]]
 
@@ -32,7 +32,7 @@ class Launcher:
     def __init__(self, root: str, runtime: Runtime, rooms: Rooms) -> None:
         self._runtime = runtime
         self._rooms = rooms
-        self._facts = HostFacts.read(runtime.mappings.uids, runtime.mappings.gids)
+        self.facts = HostFacts.read(runtime.mappings.uids, runtime.mappings.gids)
         self._snapshotters = Snapshotters(f"{root}/copies")
         self._snapshotters.clear(is_orphan)
         self._running: set[Process] = set()
@@ -53,7 +53,7 @@ class Launcher:
         container_id = os.urandom(32).hex()
         with ExitStack() as undo:
             undo.callback(view.close)
-            draft = self._draft(view, args, options, container_id)
+            draft = self.draft(view, args, options, container_id)
             root = self._layer(view, draft, args, options, container_id)
             undo.callback(root.undo)
             make_sources(draft.created_sources)
@@ -77,20 +77,30 @@ class Launcher:
         for process in tuple(self._running):
             process.close()
 
-    def _draft(self, view: ImageView, args: Args | None, options: RunOptions, container_id: str) -> Draft:
+    def draft(self, view: ImageView, args: Args | None, options: RunOptions, container_id: str) -> Draft:
+        """Decide everything about a container but the mounts of its root."""
+
         def lookup(user: str, groups: tuple[str, ...]) -> Identity:
             lowers = view.lowers(user_namespace=False)
-            image = Merged(lowers[:1] if view.is_host else lowers)  # those of the host are each at a place of its own
-            account = resolve_user(image.open, user, groups)
+            # those of the host are each at a place of its own
+            return self.lookup(Merged(lowers[:1] if view.is_host else lowers))(user, groups)
+
+        return build(view.config, args, options, self.facts, lookup, container_id=container_id)
+
+    def lookup(self, root: Merged) -> Lookup:
+        """Give what finds users in the files of a root."""
+
+        def lookup(user: str, groups: tuple[str, ...]) -> Identity:
+            account = resolve_user(root.open, user, groups)
             return Identity(account.user, account.home)
 
-        return build(view.config, args, options, self._facts, lookup, container_id=container_id)
+        return lookup
 
     def _layer(
         self, view: ImageView, draft: Draft, args: Args | None, options: RunOptions, container_id: str
     ) -> Passing | Kept:
         """Decide where the container writes to, and how long that lasts."""
-        snapshotter = self._snapshotter(view, draft)
+        snapshotter = self.snapshotter(view, draft)
         if not read_wishes(options).remove:
             return self._rooms.keep(view, draft, args, options, snapshotter, container_id)
         return Passing(snapshotter, f"{self._runtime.owner}-{container_id}")
@@ -100,7 +110,7 @@ class Launcher:
         root.ended(code)
         view.close()
 
-    def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
+    def snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""
         in_userns = any(namespace.type == "user" for namespace in draft.spec.linux.namespaces)
         if in_userns and os.geteuid() == 0:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyrt.engine.layers import Kept
-from pyrt.errors import Unsupported
 
 if TYPE_CHECKING:
     from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, RunOptions
+    from pyrt.engine.detached import Detached
     from pyrt.engine.launcher import Launcher
     from pyrt.image import Image, ImageView, Views, Workshop
     from pyrt.layer import Trees
@@ -99,8 +99,17 @@ class Rooms:
     def keeping(self) -> Keeping[Image]:
         """What the verbs on kept containers work with."""
         from pyrt.container import Keeping
+        from pyrt.engine.launching import Launchings
 
-        return Keeping(self._kept, self._uppers(user_namespace=False), self.workshop.trees, self._commit)
+        uppers = self._uppers(user_namespace=False)
+        return Keeping(self._kept, uppers, self.workshop.trees, self._commit, Launchings(self), self._emit)
+
+    @property
+    def detached(self) -> Detached:
+        """What makes and starts the containers that monitors keep."""
+        from pyrt.engine.detached import Detached
+
+        return Detached(self._kept, lambda userns: self._uppers(user_namespace=userns), self.launcher, self.runtime)
 
     def keep(
         self,
@@ -112,32 +121,26 @@ class Rooms:
         container_id: str,
     ) -> Kept:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
-        from pyrt.container import kept_config
-        from pyrt.snapshot import Overlay
+        from pyrt.container import kept_config, new_container, options_to_document
+        from pyrt.engine.detached import check_keepable
 
-        lacks = ""
-        if view.is_host:
-            lacks = f"{view.name} is the whole machine; it needs an image of its own"
-        elif not isinstance(snapshotter, Overlay):
-            lacks = "it needs an overlay, and this host gives none here"
-        elif snapshotter.user_namespace and os.geteuid() == 0:
-            lacks = "in a user namespace of root's its files would have other owners than its image's"
-        if lacks:
-            raise Unsupported("a container that is kept", lacks)
-        assert isinstance(snapshotter, Overlay)
-        record = self._kept.new(
+        in_userns = check_keepable(view, snapshotter)
+        record = new_container(
             container_id,
             options.get("name"),
             image=view.name,
             image_id=view.image_id,
             chain=view.chain,
-            lowers=view.lowers(user_namespace=snapshotter.user_namespace),
+            lowers=view.lowers(user_namespace=in_userns),
             config=kept_config(view.config, args, options),
             args=draft.spec.process.args,
-            in_user_namespace=snapshotter.user_namespace,
+            in_user_namespace=in_userns,
+            base=view.config,
+            words=None if args is None else tuple(os.fspath(each) for each in args),
+            options=options_to_document(options),
+            has_run=True,
         )
-        uppers = self._uppers(user_namespace=snapshotter.user_namespace)
-        return Kept(self._kept, uppers, record, self._kept.add(record))
+        return Kept(self._kept, self._uppers(user_namespace=in_userns), record, self._kept.add(record))
 
     def close(self) -> None:
         """End the containers that still run, and close what was built. A second call does nothing."""
@@ -184,6 +187,9 @@ class Rooms:
 
     def _pinned(self, tx: Transaction) -> Iterable[Digest]:
         return [chain_id for each in self._kept.items(tx) for chain_id in each.chain]
+
+    def _emit(self, action: str, container: KeptContainer, attributes: dict[str, Any]) -> None:
+        """Tell of a container's verb."""
 
     def _commit(
         self,

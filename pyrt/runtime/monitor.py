@@ -8,9 +8,10 @@ is in there.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Keep", "start"]
 
 MAX_ATTRIBUTES_BYTES = 32768
+_LEAVING_SECONDS = 10.0
+_NO_FLAGS = StartFlag(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Keep:
     id: str
     name: str
     attributes: bytes = b""
-    flags: StartFlag = StartFlag(0)
+    flags: StartFlag = _NO_FLAGS
     policy: Policy = Policy.NO
     retries: int = 0
     log_bytes: int = 0
@@ -76,15 +79,22 @@ def start(
             code = link.ask(Order.START, content=content, fds=fds)
         if code:
             raise Unavailable(f"the monitor of container {keep.name} does not take the order: {os.strerror(code)}")
-        cgroup.close_join()
+        undo.pop_all()  # the cgroup is the monitor's from now on
+        cgroup.close()
+        undo.callback(abandon, link)
         told = link.expect(Message.STARTED, Message.FAILED)
         if told.kind is Message.FAILED:
-            undo.pop_all()  # the monitor has removed the cgroup
-            cgroup.close()
-            link.close()
             raise_packed(told.content)
         undo.pop_all()
     return link, cgroup
+
+
+def abandon(link: Link) -> None:
+    """End a container whose start was not waited for, and wait for the end of its monitor."""
+    with suppress(Unavailable), link:
+        link.send(Order.SIGNAL, signal.SIGKILL, 1)
+        while link.receive(_LEAVING_SECONDS) is not None:
+            continue
 
 
 def make_monitor(program: int | str, keep: Keep) -> tuple[Link, int]:

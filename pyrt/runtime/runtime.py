@@ -99,6 +99,10 @@ class Runtime:
         cgroup.close()
         return link, {**cgroup.effective, **inherited_limits(bundle.spec)}
 
+    def clear_leftovers(self) -> None:
+        """End what processes have left that are gone."""
+        clear_leftovers(self.layout)
+
     def next_name(self) -> str:
         """Give a name for a container's cgroup, which says whose it is."""
         with self._lock:

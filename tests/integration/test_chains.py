@@ -96,7 +96,7 @@ def test_users_are_looked_up_in_all_layers(chained: Chained, base: Path, scratch
     box = chained((str(top2), str(top), str(base)))
 
     if box.is_inside and os.geteuid() != 0:
-        shown = box.engine._rooms.launcher._draft(
+        shown = box.engine._rooms.launcher.draft(
             box.engine._rooms.views.open(""), ["true"], {"user": "web:app"}, "0" * 64
         ).spec.process.user
         assert (shown.uid, shown.gid) == (33, 1000)
@@ -119,7 +119,7 @@ def kept(box: Shell, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """What the containers of the shell write to, removed at the end."""
     directory = str(scratch / "containers")
     kept = Kept(directory, user_namespace=box.is_inside)
-    monkeypatch.setattr(box.engine._rooms.launcher, "_snapshotter", lambda view, draft: kept)
+    monkeypatch.setattr(box.engine._rooms.launcher, "snapshotter", lambda view, draft: kept)
     yield kept
     Uppers(directory).remove(kept.key())
 

@@ -35,7 +35,10 @@ def witness(witness_path: Path) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def hosted_init(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give pyrt-init as an ordinary program with a libc, which can carry sanitizers; its memory.c is libc's then."""
-    sources = [*sorted((CSRC / "init").glob("*.c")), *(CSRC / f"prt_{name}.c" for name in ("mount", "path", "spawn", "error"))]
+    sources = [
+        *sorted((CSRC / "init").glob("*.c")),
+        *(CSRC / f"prt_{name}.c" for name in ("mount", "path", "spawn", "error")),
+    ]
     own = [source for source in sources if source.name not in ("memory.c", "main.c")]
     return compile_c(tmp_path_factory.mktemp("init") / "init", [NATIVE / "hosted_init.c", *own])
 

@@ -1,0 +1,232 @@
+"""One container that is kept, under docker-py's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from pyrt.container import life
+from pyrt.container.attach import Attachment, resize
+from pyrt.container.condition import Condition
+from pyrt.container.documents import options_from_document
+from pyrt.container.keeping import Keeping
+from pyrt.container.policy import parse_restart
+from pyrt.container.record import KeptContainer
+from pyrt.container.wishes import read_name
+from pyrt.errors import Unsupported
+from pyrt.layer import Change
+from pyrt.runtime.cgroups import Usage
+from pyrt.runtime.link import Link
+from pyrt.runtime.protocol import Attach, Policy
+
+__all__ = ["Container"]
+
+ImageT = TypeVar("ImageT", covariant=True)
+
+
+class Container(Generic[ImageT]):
+    """One container, of whichever process made it. Its properties are asked anew each time, but for its name's."""
+
+    def __init__(self, keeping: Keeping[ImageT], kept: KeptContainer) -> None:
+        self._keeping = keeping
+        self._kept = kept
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._kept.id
+
+    @property
+    def short_id(self) -> str:
+        """The first twelve digits of the id."""
+        return self._kept.id[:12]
+
+    @property
+    def name(self) -> str:
+        """The name that it was given, or the beginning of its id."""
+        return self._kept.name
+
+    @property
+    def image(self) -> str:
+        """The image's name, as it was asked for."""
+        return self._kept.image
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The program and its arguments."""
+        return self._kept.args
+
+    @property
+    def created_ns(self) -> int:
+        """When it was made, in nanoseconds since 1970."""
+        return self._kept.created_ns
+
+    @property
+    def condition(self) -> Condition:
+        """How it is at this moment: its status, exit code, times, and why it could not be started."""
+        return life.condition(self._keeping, self._kept)
+
+    @property
+    def status(self) -> str:
+        """ "created", "running", "paused", "restarting" or "exited"."""
+        return self.condition.status
+
+    @property
+    def exit_code(self) -> int | None:
+        """How its program ended, 128+n after signal n; None while it runs, and where its owner was killed with it."""
+        return self.condition.exit_code
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of its image, and its own."""
+        return self._kept.config.labels
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """All that is known of it, under the names of Docker's `inspect`."""
+        from pyrt.container.inspect import inspect
+
+        return inspect(self._kept, self.condition, self._keeping.store.directory(self._kept))
+
+    def reload(self) -> None:
+        """Read its record anew. Raises ContainerNotFound."""
+        self._kept = self._keeping.store.find(self.id)
+
+    def start(self) -> None:
+        """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …"""
+        if (link := life.start(self._keeping, self._kept)) is not None:
+            link.close()
+        self.reload()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never)."""
+        life.stop(self._keeping, self._kept, timeout)
+
+    def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Send a signal to its first process. Raises WrongState where it does not run."""
+        life.kill(self._keeping, self._kept, signal)
+
+    def restart(self, timeout: float | None = None) -> None:
+        """Stop it as `stop` does, and start it again."""
+        life.stop(self._keeping, self._kept, timeout)
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze all of its processes. Raises WrongState where it is not running."""
+        life.pause(self._keeping, self._kept)
+
+    def unpause(self) -> None:
+        """Let all of its processes go on. Raises WrongState where it is not paused."""
+        life.unpause(self._keeping, self._kept)
+
+    def wait(self, timeout: float | None = None, condition: life.Waited = "not-running") -> dict[str, Any]:
+        """Wait for its end and give {"StatusCode": …}, as docker-py does.
+
+        `condition` is "not-running", "next-exit" or "removed". Raises TimeoutError after `timeout` seconds.
+        """
+        code = life.wait(self._keeping, self._kept, timeout, condition)
+        if code is None:
+            raise TimeoutError(f"container {self.name} did not end in {timeout:g} seconds")
+        return {"StatusCode": code}
+
+    def rename(self, name: str) -> None:
+        """Give it another name. Raises NameInUse, InvalidOption."""
+        name = read_name(name)
+        self._kept = self._keeping.store.change(self.id, lambda now: replace(now, name=name))
+        self._keeping.emit("rename", self._kept, {})
+
+    def update(self, *, restart_policy: str | Mapping[str, str | int] | None = None) -> None:
+        """Change its restart policy, at once and for later starts. Raises InvalidOption."""
+        policy = parse_restart(restart_policy)
+        document = {"Name": policy.name, "MaximumRetryCount": policy.retries}
+        self._kept = life.change_options(self._keeping, self._kept, restart_policy=document)
+        life.update_policy(self._keeping, self._kept, Policy[policy.name.replace("-", "_").upper()], policy.retries)
+        self._keeping.emit("update", self._kept, {})
+
+    def usage(self) -> Usage:
+        """Give what it has used since its start. Raises WrongState where it does not run."""
+        with life.cgroup(self._keeping, self._kept, self.condition) as running:
+            return running.usage()
+
+    def pids(self) -> list[int]:
+        """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
+        with life.cgroup(self._keeping, self._kept, self.condition) as running:
+            return running.pids()
+
+    def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
+        """Take part in its streams from now on. Raises WrongState where it does not run."""
+        asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
+        wants = Attach(sum(bit for is_asked, bit in asked if is_asked))
+        return Attachment(Link.connect(self._keeping.store.directory(self._kept), self.name), wants)
+
+    def resize(self, height: int, width: int) -> None:
+        """Change the size of its terminal. Raises WrongState where it has none or does not run."""
+        with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
+            resize(link, height, width)
+
+    def diff(self) -> tuple[Change, ...]:
+        """Give what its program has changed: kind A (added), C (changed), D (deleted), and the path."""
+        return self._keeping.trees.changes(self._upper(), self._kept.lowers)
+
+    def export(self) -> Iterator[bytes]:
+        """Give all of its files as a tar, in pieces. Raises Unsupported on a host without overlays."""
+        return self._keeping.trees.write_merged((self._upper(), *self._kept.lowers))
+
+    def commit(
+        self,
+        repository: str | None = None,
+        tag: str | None = None,
+        *,
+        message: str = "",
+        author: str = "",
+        changes: Sequence[str] = (),
+        pause: bool = True,
+    ) -> ImageT:
+        """Make an image of its image and what its program has written; `changes` are a Dockerfile's instructions.
+
+        It is paused meanwhile where it runs, unless `pause` is False. Raises ImageNotFound where its image was
+        removed, WrongState where another program runs it, InvalidOption.
+        """
+        if self._kept.image_id is None:
+            reason = f"it was made of {self.image}, which is no image of the store; export it, and import that"
+            raise Unsupported(f"commit of container {self.name}", reason)
+        keeping = self._keeping
+
+        def make() -> ImageT:
+            upper = keeping.trees.write(self._upper())
+            return keeping.commit(self._kept, upper, repository, tag, message=message, author=author, changes=changes)
+
+        if self.condition.status == "running" and not self._kept.has_run:
+            if not pause:
+                return make()
+            life.pause(keeping, self._kept)
+            try:
+                return make()
+            finally:
+                life.unpause(keeping, self._kept)
+        if self.condition.status == "paused":
+            return make()
+        with keeping.store.borrow(self._kept):
+            return make()
+
+    def remove(self, *, force: bool = False, v: bool = False) -> None:
+        """Remove it with all that it has written; `force` kills it first. Raises WrongState while it runs."""
+        life.remove(self._keeping, self._kept, force=force)
+
+    @property
+    def has_tty(self) -> bool:
+        """Whether its program has a terminal."""
+        return bool(options_from_document(self._kept.options).get("tty"))
+
+    def _upper(self) -> str:
+        return self._keeping.uppers.upper(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Container) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<Container: {self.name}>"

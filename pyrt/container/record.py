@@ -1,0 +1,121 @@
+"""What is recorded of a container that is kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyrt.container.command import combine
+from pyrt.container.env import parse_env
+from pyrt.container.options import RunOptions
+from pyrt.container.spec import labels
+from pyrt.oci.config import ImageConfig
+from pyrt.oci.digest import Digest
+from pyrt.oci.image import config_from_json, config_to_json
+
+__all__ = ["VERSION", "KeptContainer", "from_version_1", "kept_config", "new_container"]
+
+VERSION = 2
+
+
+def from_version_1(record: Any) -> Any:
+    """Give the document of version 2."""
+    return {**record, "base": None, "words": None, "options": {}, "has_run": True, "error": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptContainer:
+    """One container: `config` is its image's, `base`, with what its options changed; `chain` are its layers' ChainIDs.
+
+    `words` and `options` are what it was asked for with. `has_run` says that another process than a monitor has run it:
+    then `exit_code` tells how that ended, None while it runs, and where its owner died before it could note the end.
+    `error` is why it could not be started.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: Digest | None
+    chain: tuple[Digest, ...]
+    lowers: tuple[str, ...]
+    config: ImageConfig
+    args: tuple[str, ...]
+    created_ns: int
+    in_user_namespace: bool = False
+    exit_code: int | None = None
+    base: ImageConfig | None = None
+    words: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    has_run: bool = False
+    error: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is kept."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "image": self.image,
+            "image_id": str(self.image_id or ""),
+            "chain": [str(each) for each in self.chain],
+            "lowers": [os.fsencode(each) for each in self.lowers],
+            "config": config_to_json(self.config),
+            "args": [os.fsencode(each) for each in self.args],
+            "created": self.created_ns,
+            "userns": self.in_user_namespace,
+            "exit_code": self.exit_code,
+            "base": None if self.base is None else config_to_json(self.base),
+            "words": None if self.words is None else [os.fsencode(each) for each in self.words],
+            "options": self.options,
+            "has_run": self.has_run,
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> KeptContainer:
+        """Read the form that is kept."""
+        return cls(
+            record["id"],
+            record["name"],
+            record["image"],
+            Digest.parse(record["image_id"]) if record["image_id"] else None,
+            tuple(Digest.parse(each) for each in record["chain"]),
+            tuple(os.fsdecode(each) for each in record["lowers"]),
+            config_from_json(record["config"]),
+            tuple(os.fsdecode(each) for each in record["args"]),
+            record["created"],
+            record["userns"],
+            record["exit_code"],
+            None if record["base"] is None else config_from_json(record["base"]),
+            None if record["words"] is None else tuple(os.fsdecode(each) for each in record["words"]),
+            record["options"],
+            record["has_run"],
+            record["error"],
+        )
+
+
+def new_container(id: str, name: str | None, **fields: Any) -> KeptContainer:
+    """Describe a container of now; without a name it is called by its id."""
+    return KeptContainer(id, name or id[:12], created_ns=time.time_ns(), **fields)
+
+
+def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | None, options: RunOptions) -> ImageConfig:
+    """Give an image's configuration with what the options of a container change: what a commit of it is to have."""
+    given = parse_env(options.get("environment"))
+    variables = {name: value for name, _, value in (entry.partition("=") for entry in image.env)}
+    env = {name: value for name, value in (variables | given).items() if value is not None}
+    entrypoint = options.get("entrypoint")
+    words = combine(replace(image, cmd=()), (), entrypoint) if entrypoint else ()
+    cmd = image.cmd if args is None and entrypoint is None else tuple(os.fspath(each) for each in args or ())
+    user, working_dir = options.get("user"), options.get("working_dir")
+    return replace(
+        image,
+        env=tuple(f"{name}={value}" for name, value in env.items()),
+        entrypoint=image.entrypoint if entrypoint is None else words,
+        cmd=cmd,
+        user=image.user if user is None else str(user),
+        working_dir=working_dir or image.working_dir,
+        labels=labels(image, options),
+    )

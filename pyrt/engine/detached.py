@@ -1,0 +1,170 @@
+"""Containers that outlive their caller: made of a view and options, and started below a monitor."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pyrt.container import (
+    CreateOptions,
+    KeptContainer,
+    KeptStore,
+    build,
+    check_create,
+    kept_config,
+    new_container,
+    options_from_document,
+    options_to_document,
+    run_options,
+)
+from pyrt.engine.launcher import make_sources
+from pyrt.errors import CommandError, PyrtError, Unsupported
+from pyrt.runtime.bundle import Bundle
+from pyrt.runtime.monitor import Keep
+from pyrt.runtime.protocol import Policy, StartFlag
+from pyrt.snapshot import Merged, Overlay
+
+if TYPE_CHECKING:
+    from pyrt.container import Draft
+    from pyrt.engine.launcher import Launcher
+    from pyrt.image import ImageView
+    from pyrt.runtime.link import Link
+    from pyrt.runtime.runtime import Runtime
+    from pyrt.snapshot import Snapshotter, Uppers
+
+__all__ = ["Detached", "check_keepable"]
+
+Args = Sequence[str | os.PathLike[str]]
+_POLICIES = {
+    "no": Policy.NO,
+    "on-failure": Policy.ON_FAILURE,
+    "always": Policy.ALWAYS,
+    "unless-stopped": Policy.UNLESS_STOPPED,
+}
+
+
+class Detached:
+    """Makes and starts the containers of a root that monitors keep."""
+
+    def __init__(
+        self, store: KeptStore, uppers: Callable[[bool], Uppers], launcher: Launcher, runtime: Runtime
+    ) -> None:
+        self._store = store
+        self._uppers = uppers
+        self._launcher = launcher
+        self._runtime = runtime
+
+    def create(self, view: ImageView, args: Args | None, options: CreateOptions) -> KeptContainer:
+        """Make a container without starting it. Raises what a run raises before its start, and NameInUse."""
+        check_create(options)
+        container_id = os.urandom(32).hex()
+        with closing(view):
+            asked = run_options(options)
+            draft = self._launcher.draft(view, args, asked, container_id)
+            snapshotter = self._launcher.snapshotter(view, draft)
+            in_userns = check_keepable(view, snapshotter)
+            record = new_container(
+                container_id,
+                options.get("name"),
+                image=view.name,
+                image_id=view.image_id,
+                chain=view.chain,
+                lowers=view.lowers(user_namespace=in_userns),
+                config=kept_config(view.config, args, asked),
+                args=draft.spec.process.args,
+                in_user_namespace=in_userns,
+                base=view.config,
+                words=None if args is None else tuple(os.fspath(each) for each in args),
+                options=options_to_document(options),
+            )
+            with self._store.add(record):
+                try:
+                    self._uppers(in_userns).prepare(record.id, record.lowers)
+                except BaseException:
+                    self._store.forget(record)
+                    raise
+        return record
+
+    def start(self, record: KeptContainer, before: Callable[[Link], None] = lambda link: None) -> Link:
+        """Start a container that does not run; give the connection to its monitor.
+
+        Raises WrongState, and what a run raises at its start; the record notes why it failed.
+        """
+        lock = self._store.borrow(record)
+        try:
+            record = self._store.find(record.id)
+            bundle, draft = self._bundle(record)
+            keep = self._keep(record, lock.fileno())
+            link, _ = self._runtime.keep(bundle, keep, profile=draft.seccomp, before=before)
+        except BaseException as error:
+            lock.close()
+            if isinstance(error, PyrtError):
+                self._note(record, str(error), error.exit_code if isinstance(error, CommandError) else None)
+            raise
+        lock.hand_over()
+        if record.has_run or record.error:
+            self._note(record, "", None)
+        return link
+
+    def _note(self, record: KeptContainer, error: str, exit_code: int | None) -> None:
+        self._store.change(record.id, lambda now: replace(now, error=error, exit_code=exit_code, has_run=False))
+
+    def _bundle(self, record: KeptContainer) -> tuple[Bundle, Draft]:
+        if record.base is None:
+            raise Unsupported(f"a start of container {record.name}", "an older pyrt made it: make another")
+        options = options_from_document(record.options)
+        uppers = self._uppers(record.in_user_namespace)
+        root = Merged((uppers.upper(record.id), *record.lowers))
+        draft = build(
+            record.base,
+            record.words,
+            run_options(options),
+            self._launcher.facts,
+            self._launcher.lookup(root),
+            container_id=record.id,
+        )
+        make_sources(draft.created_sources)
+        return draft.bundle((uppers.mount(record.id, record.lowers),)), draft
+
+    def _keep(self, record: KeptContainer, lock: int) -> Keep:
+        options = options_from_document(record.options)
+        policy, log = check_create(options)
+        flags = StartFlag.TTY if options.get("tty") else StartFlag(0)
+        if options.get("stdin_open"):
+            flags |= StartFlag.STDIN
+        if options.get("stdin_once"):
+            flags |= StartFlag.STDIN_ONCE
+        if log.driver == "none":
+            flags |= StartFlag.NO_LOG
+        attributes = {"image": record.image, "name": record.name, **record.config.labels}
+        return Keep(
+            self._store.directory(record),
+            lock,
+            record.id,
+            record.name,
+            json.dumps(attributes, separators=(",", ":"))[1:-1].encode(),
+            flags,
+            _POLICIES[policy.name],
+            policy.retries,
+            log.max_bytes,
+            log.max_files,
+        )
+
+
+def check_keepable(view: ImageView, snapshotter: Snapshotter) -> bool:
+    """Say whether what a container writes is kept with the attributes of user namespaces. Raises Unsupported."""
+    lacks = ""
+    if view.is_host:
+        lacks = f"{view.name} is the whole machine; it needs an image of its own"
+    elif not isinstance(snapshotter, Overlay):
+        lacks = "it needs an overlay, and this host gives none here"
+    elif snapshotter.user_namespace and os.geteuid() == 0:
+        lacks = "in a user namespace of root's its files would have other owners than its image's"
+    if lacks:
+        raise Unsupported("a container that is kept", lacks)
+    assert isinstance(snapshotter, Overlay)
+    return snapshotter.user_namespace

@@ -1,0 +1,45 @@
+"""How the verbs on containers come by what the engine has: each thing is built at its first use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyrt.container import CreateOptions, KeptContainer
+    from pyrt.engine.rooms import Rooms
+    from pyrt.runtime.cgroups import Cgroup
+    from pyrt.runtime.link import Link
+
+__all__ = ["Launchings"]
+
+
+class Launchings:
+    """The Launching of an engine's rooms."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def create(
+        self, image: str, args: Sequence[str | os.PathLike[str]] | None, options: CreateOptions
+    ) -> KeptContainer:
+        """Make a container of an image's name (see Launching)."""
+        from pyrt.container import read_wishes, run_options
+
+        wishes = read_wishes(run_options(options))
+        detached = self._rooms.detached
+        view = self._rooms.views.open(image, pull=wishes.pull, platform=wishes.platform, on_progress=wishes.on_progress)
+        return detached.create(view, args, options)
+
+    def start(self, record: KeptContainer, before: Callable[[Link], None]) -> Link:
+        """Start it below a monitor (see Launching)."""
+        return self._rooms.detached.start(record, before)
+
+    def cgroup(self, name: str) -> Cgroup:
+        """Give the cgroup of a monitor's container (see Launching)."""
+        return self._rooms.runtime.layout.adopt(name)
+
+    def sweep(self) -> None:
+        """End what is left of monitors that were killed (see Launching)."""
+        self._rooms.runtime.clear_leftovers()

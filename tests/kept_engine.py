@@ -1,0 +1,38 @@
+"""An engine with an image of busybox in its store, for containers that are kept."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyrt import Engine, NotFound
+from pyrt.layer import write
+
+__all__ = ["IMAGE", "kept_engine"]
+
+IMAGE = "example.org/box:1"
+
+
+@contextmanager
+def kept_engine(directory: Path, rootfs: Path) -> Iterator[Engine]:
+    """Give the engine; all that it holds is removed at the end, whoever that belongs to."""
+    root = Path(tempfile.mkdtemp(prefix="engine-", dir=directory))
+    root.chmod(0o711)
+    with Engine(root) as engine:
+        data = io.BytesIO(b"".join(write(str(rootfs), uids=[(0, os.geteuid(), 1)], gids=[(0, os.getegid(), 1)])))
+        engine.images.import_tar(data, IMAGE, changes=["CMD echo hello", "ENV A=1"])
+        try:
+            yield engine
+        finally:
+            for container in engine.containers.list(all=True):
+                try:
+                    container.remove(force=True)
+                except NotFound:
+                    continue
+            engine.images.prune(all=True)
+    shutil.rmtree(root)
