@@ -94,4 +94,7 @@ struct prt_report {
 	uint64_t entered_ns, rooted_ns, ready_ns; /* CLOCK_MONOTONIC: first instruction, after PIVOT, before EXEC */
 };
 
+#define PRT_GO_OWNED 'g'
+#define PRT_GO_MONITORED 'm' /* end with the process that started you */
+
 #define PRT_MESSAGE_TTY 'T' /* one byte, with the descriptor of the terminal's master end */

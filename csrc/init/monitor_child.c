@@ -112,6 +112,7 @@ static void fail(struct monitor *m, const struct prt_error *err)
 
 void child_start(struct monitor *m)
 {
+	static const char go = PRT_GO_MONITORED;
 	int theirs[4] = {-1, -1, -1, -1};
 	struct prt_error err = {0};
 	int ret = open_streams(m, theirs);
@@ -131,7 +132,7 @@ void child_start(struct monitor *m)
 	m->state.status = PRT_STATUS_STARTING;
 	m->state.pid = pid;
 	state_write(m);
-	(void)PRT_RETRY(PRT_SYS(SYS_sendto, m->control, "g", 1, MSG_NOSIGNAL, NULL, 0));
+	(void)PRT_RETRY(PRT_SYS(SYS_sendto, m->control, &go, 1, MSG_NOSIGNAL, NULL, 0));
 }
 
 static void take_terminal(struct monitor *m, int fd)

@@ -6,6 +6,7 @@
 #include <linux/keyctl.h>
 #include <linux/sockios.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -107,6 +108,18 @@ int do_loopback(struct init *init, struct prt_error *err)
 	return check(sys_ioctl(fd, SIOCSIFFLAGS, &request), "ioctl", "SIOCSIFFLAGS lo", err);
 }
 
+/* A monitor is one thread, so its end is the parent's (prctl(2)). The program can undo this; then who looks next ends it. */
+static int end_with_parent(struct prt_error *err)
+{
+	char more;
+
+	if (check(sys_prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl", "PR_SET_PDEATHSIG", err) < 0)
+		return -1;
+	if (PRT_SYS(SYS_recvfrom, PRT_FD_CONTROL, &more, 1, MSG_DONTWAIT | MSG_PEEK, NULL, 0) != -EAGAIN)
+		return prt_fail(err, EOWNERDEAD, "go", NULL, "the monitor is gone");
+	return 0;
+}
+
 /* Nobody would end us if the host program died before its keeper knows us: then this reads the end of file. */
 int do_go(struct init *init, struct prt_error *err)
 {
@@ -114,6 +127,8 @@ int do_go(struct init *init, struct prt_error *err)
 	long n = PRT_RETRY(sys_read(PRT_FD_CONTROL, &go, 1));
 
 	(void)init;
+	if (n == 1 && go == PRT_GO_MONITORED)
+		return end_with_parent(err);
 	if (n == 1)
 		return 0;
 	return prt_fail(err, n < 0 ? (int)-n : EOWNERDEAD, "go", NULL, "the host program is gone");
