@@ -80,7 +80,7 @@ class Container(Generic[ImageT]):
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels of its image, and its own."""
-        return self._kept.config.labels
+        return self._kept.labels
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -151,8 +151,7 @@ class Container(Generic[ImageT]):
 
     def pids(self) -> list[int]:
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
-        with life.cgroup(self._keeping, self._kept, self.condition) as running:
-            return running.pids()
+        return life.processes(self._keeping, self._kept)
 
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""

@@ -83,5 +83,5 @@ def _fits(key: str, values: tuple[str, ...], kept: KeptContainer, condition: Con
 
 def _has_label(kept: KeptContainer, asked: str) -> bool:
     name, equals, value = asked.partition("=")
-    found = kept.config.labels.get(name)
+    found = kept.labels.get(name)
     return found is not None and (not equals or found == value)

@@ -30,6 +30,7 @@ __all__ = [
     "is_over",
     "kill",
     "pause",
+    "processes",
     "remove",
     "settle",
     "start",
@@ -238,12 +239,41 @@ class Borrowed:
 
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
-    """Lend the cgroup of a running container. Raises WrongState where it does not run."""
+    """Lend the cgroup of a running container. Raises WrongState where it does not run, Unsupported without one."""
     _own(kept, "looked into by another process than the one that runs it")
     try:
         return Borrowed(keeping.launching.cgroup(now.cgroup))
     except NotFound as error:
+        if now.is_running and keeping.store.condition(kept).is_running:
+            reason = "this user may make none, so it has none; a delegated cgroup would give it one (see `pyrt doctor`)"
+            raise Unsupported(f"the cgroup of container {kept.name}", reason) from error
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running") from error
+
+
+def processes(keeping: Keeping[Any], kept: KeptContainer) -> list[int]:
+    """Give the processes of a running container, as the host numbers them. Raises WrongState."""
+    now = condition(keeping, kept)
+    if now.status not in ("running", "paused"):
+        raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
+    try:
+        with cgroup(keeping, kept, now) as running:
+            return running.pids()
+    except Unsupported:
+        return _of_namespace(now.pid)
+
+
+def _of_namespace(first: int) -> list[int]:
+    """Give the processes that are in the PID namespace of `first`, or in one below it that it can see."""
+    try:
+        wanted = os.stat(f"/proc/{first}/ns/pid").st_ino
+    except OSError:
+        return []
+    found = []
+    for entry in os.listdir("/proc"):
+        with suppress(OSError):  # it ends at this moment, or is not this user's
+            if entry.isdecimal() and os.stat(f"/proc/{entry}/ns/pid").st_ino == wanted:
+                found.append(int(entry))
+    return sorted(found)
 
 
 def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False) -> None:

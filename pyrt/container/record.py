@@ -28,11 +28,12 @@ def from_version_1(record: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class KeptContainer:
-    """One container: `config` is its image's, `base`, with what its options changed; `chain` are its layers' ChainIDs.
+    """One container; `chain` are the ChainIDs of its image's layers.
 
-    `words` and `options` are what it was asked for with. `has_run` says that another process than a monitor has run it:
-    then `exit_code` tells how that ended, None while it runs, and where its owner died before it could note the end.
-    `error` is why it could not be started.
+    `settings` is its image's configuration with what its options changed, `base` the image's own, both in JSON.
+    `words` and `options` are what it was asked for with. `has_run` says that another process than a monitor has run
+    it: then `exit_code` tells how that ended, None while it runs, and where its owner died before it could note the
+    end. `error` is why it could not be started.
     """
 
     id: str
@@ -41,16 +42,26 @@ class KeptContainer:
     image_id: Digest | None
     chain: tuple[Digest, ...]
     lowers: tuple[str, ...]
-    config: ImageConfig
+    settings: Mapping[str, Any]
     args: tuple[str, ...]
     created_ns: int
     in_user_namespace: bool = False
     exit_code: int | None = None
-    base: ImageConfig | None = None
+    base: Mapping[str, Any] | None = None
     words: tuple[str, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     has_run: bool = False
     error: str = ""
+
+    @property
+    def config(self) -> ImageConfig:
+        """What a commit of it has for a configuration."""
+        return config_from_json(self.settings)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of its image, and its own."""
+        return self.settings.get("Labels") or {}
 
     def to_record(self) -> dict[str, Any]:
         """Give the form that is kept."""
@@ -61,12 +72,12 @@ class KeptContainer:
             "image_id": str(self.image_id or ""),
             "chain": [str(each) for each in self.chain],
             "lowers": [os.fsencode(each) for each in self.lowers],
-            "config": config_to_json(self.config),
+            "config": self.settings,
             "args": [os.fsencode(each) for each in self.args],
             "created": self.created_ns,
             "userns": self.in_user_namespace,
             "exit_code": self.exit_code,
-            "base": None if self.base is None else config_to_json(self.base),
+            "base": self.base,
             "words": None if self.words is None else [os.fsencode(each) for each in self.words],
             "options": self.options,
             "has_run": self.has_run,
@@ -83,12 +94,12 @@ class KeptContainer:
             Digest.parse(record["image_id"]) if record["image_id"] else None,
             tuple(Digest.parse(each) for each in record["chain"]),
             tuple(os.fsdecode(each) for each in record["lowers"]),
-            config_from_json(record["config"]),
+            record["config"],
             tuple(os.fsdecode(each) for each in record["args"]),
             record["created"],
             record["userns"],
             record["exit_code"],
-            None if record["base"] is None else config_from_json(record["base"]),
+            record["base"],
             None if record["words"] is None else tuple(os.fsdecode(each) for each in record["words"]),
             record["options"],
             record["has_run"],
@@ -101,8 +112,10 @@ def new_container(id: str, name: str | None, **fields: Any) -> KeptContainer:
     return KeptContainer(id, name or id[:12], created_ns=time.time_ns(), **fields)
 
 
-def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | None, options: RunOptions) -> ImageConfig:
-    """Give an image's configuration with what the options of a container change: what a commit of it is to have."""
+def kept_config(
+    image: ImageConfig, args: Sequence[str | os.PathLike[str]] | None, options: RunOptions
+) -> dict[str, Any]:
+    """Give an image's configuration with what a container's options change, in JSON: that of a commit of it."""
     given = parse_env(options.get("environment"))
     variables = {name: value for name, _, value in (entry.partition("=") for entry in image.env)}
     env = {name: value for name, value in (variables | given).items() if value is not None}
@@ -110,7 +123,7 @@ def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | Non
     words = combine(replace(image, cmd=()), (), entrypoint) if entrypoint else ()
     cmd = image.cmd if args is None and entrypoint is None else tuple(os.fspath(each) for each in args or ())
     user, working_dir = options.get("user"), options.get("working_dir")
-    return replace(
+    changed = replace(
         image,
         env=tuple(f"{name}={value}" for name, value in env.items()),
         entrypoint=image.entrypoint if entrypoint is None else words,
@@ -119,3 +132,4 @@ def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | Non
         working_dir=working_dir or image.working_dir,
         labels=labels(image, options),
     )
+    return config_to_json(changed)

@@ -23,6 +23,7 @@ from pyrt.container import (
 )
 from pyrt.engine.launcher import make_sources
 from pyrt.errors import CommandError, PyrtError, Unsupported
+from pyrt.oci.image import config_from_json, config_to_json
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.monitor import Keep
 from pyrt.runtime.protocol import Policy, StartFlag
@@ -74,10 +75,10 @@ class Detached:
                 image_id=view.image_id,
                 chain=view.chain,
                 lowers=view.lowers(user_namespace=in_userns),
-                config=kept_config(view.config, args, asked),
+                settings=kept_config(view.config, args, asked),
                 args=draft.spec.process.args,
                 in_user_namespace=in_userns,
-                base=view.config,
+                base=config_to_json(view.config),
                 words=None if args is None else tuple(os.fspath(each) for each in args),
                 options=options_to_document(options),
             )
@@ -120,7 +121,7 @@ class Detached:
         uppers = self._uppers(record.in_user_namespace)
         root = Merged((uppers.upper(record.id), *record.lowers))
         draft = build(
-            record.base,
+            config_from_json(record.base),
             record.words,
             run_options(options),
             self._launcher.facts,
@@ -140,7 +141,7 @@ class Detached:
             flags |= StartFlag.STDIN_ONCE
         if log.driver == "none":
             flags |= StartFlag.NO_LOG
-        attributes = {"image": record.image, "name": record.name, **record.config.labels}
+        attributes = {"image": record.image, "name": record.name, **record.labels}
         return Keep(
             self._store.directory(record),
             lock,

@@ -123,6 +123,7 @@ class Rooms:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
         from pyrt.container import kept_config, new_container, options_to_document
         from pyrt.engine.detached import check_keepable
+        from pyrt.oci.image import config_to_json
 
         in_userns = check_keepable(view, snapshotter)
         record = new_container(
@@ -132,10 +133,10 @@ class Rooms:
             image_id=view.image_id,
             chain=view.chain,
             lowers=view.lowers(user_namespace=in_userns),
-            config=kept_config(view.config, args, options),
+            settings=kept_config(view.config, args, options),
             args=draft.spec.process.args,
             in_user_namespace=in_userns,
-            base=view.config,
+            base=config_to_json(view.config),
             words=None if args is None else tuple(os.fspath(each) for each in args),
             options=options_to_document(options),
             has_run=True,

@@ -85,7 +85,7 @@ def is_orphan(name: str) -> bool:
 
 
 def _start_time(pid: int) -> int | None:
-    """Give when a process started; None where it has ended, be it reaped or not. A first thread may end before others."""
+    """Give when a process started; None where it has ended, reaped or not. A first thread may end before others."""
     stat = read(f"/proc/{pid}/stat")
     fields = stat[stat.rindex(")") + 2 :].split() if stat else []
     is_gone = not fields or (fields[0] in "ZX" and int(fields[17]) <= 1)
