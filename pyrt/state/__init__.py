@@ -1,7 +1,8 @@
-"""What has to survive: records in one SQLite database, leases on what is in use, locks.
+"""What has to survive: records in one SQLite database, leases on what is in use, locks; lines in files that rotate.
 
 Takes a path; gives Database (transactions of any number of processes at once), Records (values by kind and key, as
-msgpack with a version), Leases (names that a collector leaves alone while their holder lives) and FileLock. Raises
+msgpack with a version), Leases (names that a collector leaves alone while their holder lives), FileLock, and Journal
+and Following (lines of a file that others append to and rotate, and those that come). Raises
 ResourceBusy (others took too long), IntegrityError (a damaged file), Unsupported (written by a newer pyrt), KeyError
 (no such record) and SyscallError.
 """
@@ -15,16 +16,40 @@ from pyrt.state.root import default_root, open_root
 
 if TYPE_CHECKING:
     from pyrt.state.database import Database, Transaction
+    from pyrt.state.following import Following
+    from pyrt.state.journal import Journal, JournalFile
     from pyrt.state.leases import Lease, Leases
+    from pyrt.state.moment import Moment, parse_moment, stamp
     from pyrt.state.records import Records
 
-__all__ = ["Database", "FileLock", "Lease", "Leases", "Records", "Transaction", "default_root", "open_root"]
+__all__ = [
+    "Database",
+    "FileLock",
+    "Following",
+    "Journal",
+    "JournalFile",
+    "Lease",
+    "Leases",
+    "Moment",
+    "Records",
+    "Transaction",
+    "default_root",
+    "open_root",
+    "parse_moment",
+    "stamp",
+]
 
 _HOMES = {
     "Database": "database",
     "Transaction": "database",
+    "Following": "following",
+    "Journal": "journal",
+    "JournalFile": "journal",
     "Lease": "leases",
     "Leases": "leases",
+    "Moment": "moment",
+    "parse_moment": "moment",
+    "stamp": "moment",
     "Records": "records",
 }
 
