@@ -5,6 +5,7 @@ InvalidOption naming the option that is wrong, Unsupported for what the host or 
 
 The parsers read the notations of the docker command line; each gives a value or raises InvalidOption. KeptStore and
 ContainerCollection are of containers that stay when their program has ended: ContainerNotFound, WrongState, NameInUse.
+read_logs, follow_logs and printed_logs read what a detached container has written.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pyrt.container.wishes import Wishes, read_wishes
 if TYPE_CHECKING:
     from pyrt.container.collection import Committer, Container, ContainerCollection, Keeping
     from pyrt.container.kept import KeptContainer, KeptStore, kept_config
+    from pyrt.container.logs import LogLine, follow_logs, log_bytes, printed_logs, read_logs
 
 __all__ = [
     "Committer",
@@ -42,6 +44,7 @@ __all__ = [
     "Keeping",
     "KeptContainer",
     "KeptStore",
+    "LogLine",
     "Lookup",
     "Mount",
     "Output",
@@ -53,7 +56,9 @@ __all__ = [
     "check_input",
     "check_timeout",
     "follow",
+    "follow_logs",
     "kept_config",
+    "log_bytes",
     "parse_device",
     "parse_device_rule",
     "parse_env",
@@ -66,13 +71,17 @@ __all__ = [
     "parse_ulimit",
     "parse_volume",
     "parse_weight",
+    "printed_logs",
+    "read_logs",
     "read_wishes",
     "resolve_user",
     "text_mode",
 ]
 
-_HOMES = {"KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"} | dict.fromkeys(
-    ("Committer", "Container", "ContainerCollection", "Keeping"), "collection"
+_HOMES = (
+    {"KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"}
+    | dict.fromkeys(("Committer", "Container", "ContainerCollection", "Keeping"), "collection")
+    | dict.fromkeys(("LogLine", "follow_logs", "log_bytes", "printed_logs", "read_logs"), "logs")
 )
 
 
