@@ -217,9 +217,7 @@ def test_filters(log: EventLog, filters: dict[str, Any], wanted: str) -> None:
     assert found == wanted.split()
 
 
-@pytest.mark.parametrize(
-    "filters", [{"nothing": "a"}, {"type": []}, {"type": 7}, {"type": [7]}, {"type": {"a": True}}]
-)
+@pytest.mark.parametrize("filters", [{"nothing": "a"}, {"type": []}, {"type": 7}, {"type": [7]}, {"type": {"a": True}}])
 def test_a_filter_that_is_none_is_refused_at_once(log: EventLog, filters: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="filters: "):
         log.read(filters=filters)
