@@ -19,4 +19,5 @@ __all__ = [
     "treediff",
     "untar",
     "userns",
+    "watch",
 ]

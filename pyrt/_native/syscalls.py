@@ -9,6 +9,8 @@ from pyrt._native import _syscalls
 from pyrt.errors import SyscallError
 
 __all__ = [
+    "inotify",
+    "inotify_add_watch",
     "join_user_namespace",
     "landlock_abi_version",
     "mount",
@@ -49,6 +51,20 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     _call("mount", _syscalls.lib.SYS_mount, *pointers[:3], flags, pointers[3])
 
 
+def inotify() -> int:
+    """Give a new descriptor that reports changes of files, non-blocking (inotify(7)). Raises SyscallError."""
+    detail = "the limits are fs.inotify.max_user_instances and RLIMIT_NOFILE"
+    return _call("inotify_init1", _syscalls.lib.SYS_inotify_init1, os.O_NONBLOCK | os.O_CLOEXEC, detail=detail)
+
+
+def inotify_add_watch(descriptor: int, path: str, mask: int) -> None:
+    """Have the changes in `mask` of a file or directory reported (inotify_add_watch(2)). Raises SyscallError."""
+    name = _syscalls.ffi.new("char[]", os.fsencode(path))
+    pointer = int(_syscalls.ffi.cast("uintptr_t", name))
+    number, detail = _syscalls.lib.SYS_inotify_add_watch, "the limit is fs.inotify.max_user_watches"
+    _call("inotify_add_watch", number, descriptor, pointer, mask, filename=path, detail=detail)
+
+
 def set_undumpable() -> None:
     """Let nobody without the machine's CAP_SYS_PTRACE look into this process (PR_SET_DUMPABLE of prctl(2))."""
     _call("prctl", _syscalls.lib.SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -73,7 +89,10 @@ def refusal(number: int, *arguments: int) -> int:
     return ffi.errno if failed == -1 else 0
 
 
-def _call(name: str, number: int, *arguments: int) -> None:
+def _call(name: str, number: int, *arguments: int, filename: str | None = None, detail: str = "") -> int:
     ffi, lib = _syscalls.ffi, _syscalls.lib
-    if lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments)) < 0:
-        raise SyscallError(ffi.errno, name)
+    given: int = lib.syscall(number, *(ffi.cast("long", argument) for argument in arguments))
+    if given < 0:
+        detail = detail if ffi.errno in (errno.EMFILE, errno.ENOSPC) else ""
+        raise SyscallError(ffi.errno, name, filename, detail=detail)
+    return given

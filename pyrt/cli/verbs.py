@@ -19,6 +19,7 @@ VERBS = {
     "copy": "Copy an image between registries, layouts and archives.",
     "diff": "List what a kept container's program has changed.",
     "doctor": "Say what works on this host, what does not, why, and what would change that.",
+    "events": "Show what happens, as it happens.",
     "export": "Write the files of a kept container as a tar.",
     "history": "Show the history of an image.",
     "image": "List, move, keep and remove images.",

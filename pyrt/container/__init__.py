@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pyrt.container.documents import options_from_document, options_to_document
     from pyrt.container.keeping import Committer, Keeping
     from pyrt.container.kept import KeptStore
+    from pyrt.container.logs import LogLine, follow_logs, log_bytes, printed_logs, read_logs
     from pyrt.container.policy import LogConfig, RestartPolicy
     from pyrt.container.record import KeptContainer, kept_config, new_container
 
@@ -54,6 +55,7 @@ __all__ = [
     "KeptContainer",
     "KeptStore",
     "LogConfig",
+    "LogLine",
     "Lookup",
     "Mount",
     "Output",
@@ -67,7 +69,9 @@ __all__ = [
     "check_input",
     "check_timeout",
     "follow",
+    "follow_logs",
     "kept_config",
+    "log_bytes",
     "new_container",
     "options_from_document",
     "options_to_document",
@@ -83,6 +87,8 @@ __all__ = [
     "parse_ulimit",
     "parse_volume",
     "parse_weight",
+    "printed_logs",
+    "read_logs",
     "read_wishes",
     "resolve_user",
     "run_options",
@@ -100,12 +106,17 @@ _HOMES = {
     "KeptContainer": "record",
     "KeptStore": "kept",
     "LogConfig": "policy",
+    "LogLine": "logs",
     "RestartPolicy": "policy",
     "check_create": "create_options",
+    "follow_logs": "logs",
     "kept_config": "record",
+    "log_bytes": "logs",
     "new_container": "record",
     "options_from_document": "documents",
     "options_to_document": "documents",
+    "printed_logs": "logs",
+    "read_logs": "logs",
     "run_options": "create_options",
 }
 

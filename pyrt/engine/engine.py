@@ -6,7 +6,7 @@ import os
 import subprocess
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from pyrt.engine.rooms import Rooms
 from pyrt.errors import PyrtError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyrt.registry import RegistryOptions
     from pyrt.runtime.process import Process
     from pyrt.runtime.stdio import Stream
+    from pyrt.state import EventFilters, Following, Moment
 
 __all__ = ["Engine"]
 
@@ -159,6 +160,44 @@ class Engine:
         return launcher.start(
             view, args, options, stdin=stdin, stdout=stdout, stderr=stderr, text=mode, bufsize=bufsize
         )
+
+    @overload
+    def events(
+        self,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        filters: EventFilters | None = None,
+        decode: Literal[True] = True,
+    ) -> Following[dict[str, Any]]: ...
+
+    @overload
+    def events(
+        self,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        filters: EventFilters | None = None,
+        *,
+        decode: Literal[False],
+    ) -> Following[bytes]: ...
+
+    def events(
+        self,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        filters: EventFilters | None = None,
+        decode: bool = True,
+    ) -> Following[dict[str, Any]] | Following[bytes]:
+        """Give what happens on this root, by whichever process, as docker's events: dicts, or lines of JSON.
+
+        It goes on until `until`, or until it is closed, by any thread; what has been before comes first where `since`
+        or `until` is given. These are a datetime, seconds since 1970, or a text ("10m" ago, RFC 3339). `filters` are
+        container, event, image, label, network, scope, type and volume. Close it, or use it as a context manager.
+        Raises InvalidOption.
+        """
+        events = self._rooms.events
+        if decode:
+            return events.follow_as(lambda event: event.attrs, since, until, filters)
+        return events.follow_as(lambda event: event.line, since, until, filters)
 
     def close(self) -> None:
         """Kill what still runs, and free everything. A second call does nothing."""

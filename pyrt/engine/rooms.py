@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyrt.registry import RegistryOptions
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
-    from pyrt.state import Database, Transaction
+    from pyrt.state import Database, EventLog, Transaction
 
 __all__ = ["Rooms"]
 
@@ -94,6 +94,13 @@ class Rooms:
 
                 self._database = Database(f"{self._root}/state.db")
             return self._database
+
+    @property
+    def events(self) -> EventLog:
+        """What has happened on this root."""
+        from pyrt.state import EventLog
+
+        return EventLog(self._root)
 
     @property
     def keeping(self) -> Keeping[Image]:

@@ -94,6 +94,7 @@ class Image:
         if reference.digest is not None:
             raise InvalidOption(f"{repository}: a digest is no name to give", argument="repository")
         self._stored = self._workshop.store.point(self._stored, [ImageName(reference, self._stored.id)])
+        self._workshop.note("tag", self.id, reference.familiar, self._stored)
         return True
 
     def save(self, target: str | os.PathLike[str] | BinaryIO, *, named: bool = True) -> None:
@@ -101,11 +102,13 @@ class Image:
         from pyrt.image.save import save
 
         save(self._workshop.store, [(self._stored, self._stored.tags if named else ())], target)
+        self._workshop.note("save", self.id, self.id, self._stored)
 
     def remove(self, *, force: bool = False, noprune: bool = False) -> Removed:
         """Remove the image with all of its names. Raises Conflict."""
         workshop = self._workshop
-        return remove(workshop.store, self.id, force=force, keep_unused=noprune, users=workshop.users)
+        users, note = workshop.users, workshop.note_removal
+        return remove(workshop.store, self.id, force=force, keep_unused=noprune, users=users, note=note)
 
     def reload(self) -> None:
         """Look again which names it has. Raises ImageNotFound where it was removed."""
@@ -175,14 +178,17 @@ class ImageCollection:
         workshop, client = self._workshop, self._workshop.client()
         for each in references:
             pulled = pull(self._store, workshop.trees, client, each, platform=wanted, on_progress=on_progress)
+            workshop.note("pull", each.familiar, each.familiar_repository, pulled.image)
         return self._image(pulled.image)
 
     def push(self, repository: str, tag: str | None = None, *, on_progress: OnProgress = silent) -> str:
         """Send the image of this name to its registry; give its digest there. Raises ImageNotFound and as `pull`."""
         from pyrt.image.pull import push
 
-        client = self._workshop.client()
-        return str(push(self._store, client, named(repository, tag), on_progress=on_progress))
+        client, reference = self._workshop.client(), named(repository, tag)
+        digest = push(self._store, client, reference, on_progress=on_progress)
+        self._workshop.note("push", reference.familiar, reference.familiar_repository)
+        return str(digest)
 
     def load(self, data: Data, *, on_progress: OnProgress = silent) -> builtins.list[Image]:
         """Take the images of an archive: what `docker save` wrote, or an OCI archive, compressed or not."""
@@ -191,6 +197,8 @@ class ImageCollection:
         workshop = self._workshop
         with opened(data) as file:
             stored = load(self._store, workshop.trees, file, scratch=workshop.scratch, on_progress=on_progress)
+        for each in stored:
+            workshop.note("load", str(each.id), str(each.id), each)
         return [self._image(each) for each in stored]
 
     def save(self, names: str | Sequence[str], target: str | os.PathLike[str] | BinaryIO) -> None:
@@ -203,6 +211,8 @@ class ImageCollection:
             asked = [each.reference for each in image.names if each.is_called(name)]
             chosen.append((image, tuple(each for each in asked if each.tag is not None)))
         save(self._store, chosen, target)
+        for image, _ in chosen:
+            self._workshop.note("save", str(image.id), str(image.id), image)
 
     def commit(
         self,
@@ -265,11 +275,13 @@ class ImageCollection:
                 platform=None if platform is None else Platform.parse(platform),
                 compression=compression,
             )
+        self._workshop.note("import", str(stored.id), str(stored.id), stored)
         return self._image(stored)
 
     def remove(self, image: str, *, force: bool = False, noprune: bool = False) -> Removed:
         """Remove a name, and with its last name the image. Raises ImageNotFound, Conflict."""
-        return remove(self._store, image, force=force, keep_unused=noprune, users=self._workshop.users)
+        users, note = self._workshop.users, self._workshop.note_removal
+        return remove(self._store, image, force=force, keep_unused=noprune, users=users, note=note)
 
     def prune(self, filters: Filters | None = None, *, all: bool = False) -> Removed:
         """Remove the images without a tag, or with `all` those that no container is made of; free what is unused.
@@ -279,7 +291,8 @@ class ImageCollection:
         rest = dict(filters or {})
         all = all or str(rest.pop("dangling", "true")).lower() in ("false", "0")
         wanted = chooser(self._store, rest, known=("label", "until"))
-        return prune(self._store, all=all, wanted=wanted, users=self._workshop.users)
+        users, note = self._workshop.users, self._workshop.note_removal
+        return prune(self._store, all=all, wanted=wanted, users=users, note=note)
 
     def copy(
         self,
@@ -318,6 +331,7 @@ class ImageCollection:
         with closing(open_source(str(name), workshop.client(), spool_directory=workshop.scratch)) as source:
             manifest = select(source, source.resolve(), platform)
             stored = receive(self._store, workshop.trees, source, manifest, on_progress=on_progress)
+        workshop.note("load", str(stored.id), str(stored.id), stored)
         return self._image(stored)
 
     def _image(self, stored: StoredImage) -> Image:

@@ -13,6 +13,9 @@ from pyrt.oci.reference import Reference
 
 __all__ = ["Removed", "prune", "remove"]
 
+Note = Callable[[str, Digest], object]
+"""Called with "untag" for each name that went, and with "delete" for each image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Removed:
@@ -30,6 +33,7 @@ def remove(
     force: bool = False,
     keep_unused: bool = False,
     users: Callable[[Digest], Iterable[str]] = lambda id: (),
+    note: Note = lambda action, id: None,
 ) -> Removed:
     """Remove a name, and the image with its last name. `text` may be an id, which stands for all names.
 
@@ -44,11 +48,12 @@ def remove(
     going = _going(image, name)
     if len(going) < len(image.names):
         store.forget(image, going)
+        _untagged(note, image, len(going))
         return Removed(tuple(each.familiar for each in going))
     for container in users(image.id):
         if not force:
             raise Conflict(f"unable to remove {text} (must force): container {container} is made of {image.id.short}")
-    return _delete(store, [image], going, keep_unused)
+    return _delete(store, [image], going, keep_unused, note)
 
 
 def _asked(image: StoredImage, text: str) -> Reference | None:
@@ -76,6 +81,7 @@ def prune(
     all: bool = False,
     wanted: Callable[[StoredImage], bool] = lambda image: True,
     users: Callable[[Digest], Iterable[str]] = lambda id: (),
+    note: Note = lambda action, id: None,
 ) -> Removed:
     """Remove the images without a tag, or with `all` every image that no container is made of, and free the space.
 
@@ -87,16 +93,26 @@ def prune(
         if (all or not image.tags) and wanted(image) and not any(True for _ in users(image.id))
     ]
     names = [name.reference for image in going for name in image.names]
-    return _delete(store, going, names, keep_unused=False)
+    return _delete(store, going, names, False, note)
 
 
-def _delete(store: ImageStore, images: list[StoredImage], names: Iterable[Reference], keep_unused: bool) -> Removed:
+def _delete(
+    store: ImageStore, images: list[StoredImage], names: Iterable[Reference], keep_unused: bool, note: Note
+) -> Removed:
     before = {layer for each in images for layer in each.record.chain}
     went = [image for image in images if store.forget(image, [name.reference for name in image.names])]
+    for image in went:
+        _untagged(note, image, len(image.names))
+        note("delete", image.id)
     freed = 0 if keep_unused else store.collect()
     gone = [layer for layer in before if not _has(store, layer)]
     ids = (*(str(image.id) for image in went), *map(str, sorted(gone)))
     return Removed(tuple(each.familiar for each in names), ids, freed)
+
+
+def _untagged(note: Note, image: StoredImage, count: int) -> None:
+    for _ in range(count):
+        note("untag", image.id)
 
 
 def _has(store: ImageStore, chain_id: Digest) -> bool:

@@ -12,6 +12,7 @@ from pyrt.layer import Trees
 from pyrt.oci.digest import Digest
 
 if TYPE_CHECKING:
+    from pyrt.image.record import StoredImage
     from pyrt.registry import RegistryClient, RegistryOptions
     from pyrt.state import Database, Transaction
 
@@ -77,6 +78,17 @@ class Workshop:
             if self._client is None:
                 self._client = RegistryClient(self._registries or RegistryOptions.read())
             return self._client
+
+    def note(self, action: str, id: str, name: str, image: StoredImage | None = None) -> None:
+        """Add what was done to an image, with its labels, to the events of the root; `name` as docker has it there."""
+        from pyrt.state import EventLog
+
+        labels = {} if image is None else self.store.document(image).config.labels
+        EventLog(self._root).append("image", action, id, {**labels, "name": name})
+
+    def note_removal(self, action: str, id: Digest) -> None:
+        """Add that an image was untagged or deleted, for which docker's events know its id alone."""
+        self.note(action, str(id), str(id))
 
     def close(self) -> None:
         """Close connections and end the hands' processes. A second call does nothing."""
