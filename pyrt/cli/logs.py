@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import closing
-from typing import Any
 
 import click
 
@@ -36,8 +35,8 @@ def command(
 ) -> None:
     """Show what a container has written: its stdout on stdout, its stderr on stderr."""
     with opened(root) as engine:
-        found: Any = engine.containers.get(container)
-        with closing(found.logs_lines(follow=follow, tail=tail, since=since, until=until)) as lines:
+        found = engine.containers.get(container)
+        with closing(found.log_lines(follow=follow, tail=tail, since=since, until=until)) as lines:
             write_lines(lines, timestamps=timestamps, at_once=follow)
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "import": "Make an image from a tar of a root file system.",
     "inspect": "Show what images are.",
     "load": "Take the images of an archive.",
+    "logs": "Show what a container has written.",
     "ps": "List the containers that are kept.",
     "pull": "Bring an image from a registry.",
     "push": "Send an image to its registry.",

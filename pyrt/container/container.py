@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from pyrt.container import life
 from pyrt.container.attach import Attachment, resize
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document
 from pyrt.container.keeping import Keeping
+from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, read_logs
 from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
@@ -19,6 +20,7 @@ from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.link import Link
 from pyrt.runtime.protocol import Attach, Policy
+from pyrt.state import Following, Moment
 
 __all__ = ["Container"]
 
@@ -153,6 +155,40 @@ class Container(Generic[ImageT]):
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
         return life.processes(self._keeping, self._kept)
 
+    @overload
+    def logs(self, *, stream: Literal[False] = False, **options: Unpack[LogOptions]) -> bytes: ...
+
+    @overload
+    def logs(self, *, stream: Literal[True], **options: Unpack[LogOptions]) -> Iterator[bytes]: ...
+
+    def logs(self, *, stream: bool = False, **options: Unpack[LogOptions]) -> bytes | Iterator[bytes]:
+        """Give what it has written: all of it, or with `stream` line by line.
+
+        `tail` is how many of the last lines, "all" or a number. `since` and `until` are datetimes, seconds since 1970,
+        or text as `docker logs` takes it. `follow` (default: as `stream`) goes on until it has ended; an iterator that
+        does may be closed. Raises InvalidOption.
+        """
+        directory = self._keeping.store.directory(self._kept)
+        return printed_logs(directory, ended=self._has_ended, stream=stream, **options)
+
+    def log_lines(
+        self,
+        *,
+        stdout: bool = True,
+        stderr: bool = True,
+        tail: int | str = "all",
+        since: Moment | None = None,
+        until: Moment | None = None,
+        follow: bool = False,
+    ) -> Generator[LogLine, None, None] | Following[LogLine]:
+        """Give the lines of its log, each with its stream and time; the arguments are those of `logs`. Close it."""
+        directory = self._keeping.store.directory(self._kept)
+        if not follow:
+            return read_logs(directory, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
+        return follow_logs(
+            directory, ended=self._has_ended, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail
+        )
+
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""
         asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
@@ -217,6 +253,9 @@ class Container(Generic[ImageT]):
     def has_tty(self) -> bool:
         """Whether its program has a terminal."""
         return bool(options_from_document(self._kept.options).get("tty"))
+
+    def _has_ended(self) -> bool:
+        return not self.condition.is_running
 
     def _upper(self) -> str:
         return self._keeping.uppers.upper(self.id)

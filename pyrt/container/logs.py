@@ -6,18 +6,30 @@ Takes the directory and docker-py's options, gives LogLine or what `docker logs`
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self, TypedDict, TypeVar
 
 from pyrt.container.log_lines import LogLine, parse_block
 from pyrt.errors import InvalidOption
 from pyrt.state import Following, Journal, JournalFile, Moment, parse_moment, stamp
 
-__all__ = ["LogLine", "follow_logs", "log_bytes", "printed_logs", "read_logs"]
+__all__ = ["LogLine", "LogOptions", "follow_logs", "log_bytes", "printed_logs", "read_logs"]
 
 LOG, STATE = "log", "state"
 T = TypeVar("T")
+
+
+class LogOptions(TypedDict, total=False):
+    """Which lines of a log are asked for, and how: see Container.logs."""
+
+    stdout: bool
+    stderr: bool
+    timestamps: bool
+    tail: int | str
+    since: Moment | None
+    until: Moment | None
+    follow: bool | None
 
 
 def read_logs(
@@ -28,7 +40,7 @@ def read_logs(
     since: Moment | None = None,
     until: Moment | None = None,
     tail: int | str = "all",
-) -> Iterator[LogLine]:
+) -> Generator[LogLine, None, None]:
     """Give the lines of a container's log, the oldest first, up to what is there at the call of the first.
 
     `tail` is how many of the last lines to look at, "all" or a negative number for all; of these the others choose, as

@@ -197,7 +197,9 @@ class Rooms:
         return [chain_id for each in self._kept.items(tx) for chain_id in each.chain]
 
     def _emit(self, action: str, container: KeptContainer, attributes: dict[str, Any]) -> None:
-        """Tell of a container's verb."""
+        """Add what was done to a container to the events of the root."""
+        about = {"image": container.image, "name": container.name, **container.labels, **attributes}
+        self.events.append("container", action, container.id, about)
 
     def _commit(
         self,

@@ -345,3 +345,26 @@ def test_no_reader_is_needed(store: Engine) -> None:
 
     assert container.wait(60) == {"StatusCode": 0}
     assert time.monotonic() - began < 60
+
+
+def test_logs(store: Engine) -> None:
+    container = store.containers.run(IMAGE, sh("echo one; echo two >&2; sleep 0.2; echo three"))
+
+    followed = b"".join(container.logs(stream=True, follow=True))
+
+    assert sorted(followed.split()) == [b"one", b"three", b"two"]
+    assert container.logs(stderr=False) == b"one\nthree\n"
+    assert container.logs(tail=1) == b"three\n"
+    assert [(line.stream, line.text) for line in container.log_lines(stdout=False)] == [("stderr", b"two\n")]
+
+
+def test_what_happens_is_told(store: Engine) -> None:
+    began = time.time()
+    container = store.containers.run(IMAGE, sh("exit 2"), name="box", labels={"a": "b"})
+    container.wait(30)
+    container.remove()
+
+    told = list(store.events(since=began - 1, until=time.time() + 1, filters={"container": container.id}))
+
+    assert [each["Action"] for each in told] == ["create", "start", "die", "destroy"]
+    assert told[2]["Actor"]["Attributes"] == {"exitCode": "2", "image": IMAGE, "name": "box", "a": "b"}
