@@ -5,5 +5,5 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && argv[1][0] == 'k')
 		run_keeper(argv + 2);
-	run_container();
+	run_container(argc > 1 && argv[1][0] == 'e');
 }
