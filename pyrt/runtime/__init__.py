@@ -15,6 +15,8 @@ __all__ = [
     "capabilities",
     "capture",
     "cgroups",
+    "exec",
+    "execs",
     "exit",
     "landlock",
     "namespaces",
