@@ -14,6 +14,7 @@
 #define PRT_FD_CONTROL 3 /* SOCK_SEQPACKET: errors and reports out, "go" in; end of file when the program runs */
 #define PRT_FD_PLAN 4
 #define PRT_FD_MOUNTS 5 /* and following: detached mounts, for TAKE */
+#define PRT_FD_TARGET 5 /* or, for JOIN, the pidfd of the container's first process, and following: its cgroups */
 
 #define PRT_SLOTS 256 /* for mounts that are not attached yet */
 
@@ -45,6 +46,8 @@ enum prt_op_flag {
 	PRT_KEEP = 32,      /* the entries that follow go below what is attached */
 	PRT_RECURSIVE = 64, /* with all submounts */
 	PRT_RECURSIVE_PROPAGATION = 128,
+	PRT_AS_CONSOLE = 256, /* show the terminal as /dev/console too */
+	PRT_DETACH = 512,     /* nobody of the host program's waits for it */
 };
 
 enum prt_op_kind {
@@ -86,15 +89,21 @@ enum prt_op_kind {
 	PRT_TAKE, /* slot a: the mount that descriptor b is */
 	PRT_OVERLAY, /* slot a: an overlay, made on `source` in the directory `path` of the host, to which `data`, the options
 	              * of mount(2), are relative; b: attributes */
+	PRT_JOIN, /* go on as a new process in the namespaces a (CLONE_NEW*) of a running container; descriptors behind its
+	              * pidfd: b `tasks` files of v1 cgroups, then with c a directory of cgroup2. We wait for its end. */
 	PRT_OP_KINDS
 };
 
-/* What goes out by the control socket, told apart by size; a struct prt_error is the third. */
+/* What goes out by the control socket, told apart by size; a struct prt_error is another one. */
 struct prt_report {
 	uint64_t entered_ns, rooted_ns, ready_ns; /* CLOCK_MONOTONIC: first instruction, after PIVOT, before EXEC */
 };
 
 #define PRT_GO_OWNED 'g'
 #define PRT_GO_MONITORED 'm' /* end with the process that started you */
+
+struct prt_joined { /* with the pidfd of the process that JOIN has made */
+	uint64_t pid;
+};
 
 #define PRT_MESSAGE_TTY 'T' /* one byte, with the descriptor of the terminal's master end */

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pyrt.layer import Change
     from pyrt.registry import Credentials, RegistryOptions
     from pyrt.runtime.bundle import Landlock
+    from pyrt.runtime.exec import ExecOptions, ExecResult
     from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
     from pyrt.runtime.process import Process
 
@@ -79,6 +80,8 @@ __all__ = [
     "DigestMismatch",
     "DockerfileError",
     "Engine",
+    "ExecOptions",
+    "ExecResult",
     "ExitCause",
     "Exited",
     "Forbidden",
@@ -132,6 +135,8 @@ _HOMES = {
     "ContainerCollection": "pyrt.container",
     "Credentials": "pyrt.registry",
     "Engine": "pyrt.engine",
+    "ExecOptions": "pyrt.runtime.exec",
+    "ExecResult": "pyrt.runtime.exec",
     "Image": "pyrt.image",
     "ImageCollection": "pyrt.image",
     "Landlock": "pyrt.runtime.bundle",

@@ -33,6 +33,7 @@ PUBLIC = {
     "pyrt.layer": {"Change"},
     "pyrt.registry": {"Credentials", "RegistryOptions"},
     "pyrt.runtime.bundle": {"Landlock"},
+    "pyrt.runtime.exec": {"ExecOptions", "ExecResult"},
     "pyrt.runtime.exit": {"Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"},
     "pyrt.runtime.process": {"Process"},
     "pyrt.errors": set(errors.__all__),

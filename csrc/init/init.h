@@ -42,6 +42,8 @@ handler do_landlock_new, do_landlock_path, do_landlock_enforce;
 handler do_setsid, do_tty, do_hostname, do_domainname, do_loopback, do_go;
 /* exec.c */
 handler do_cwd, do_program, do_exec;
+/* join.c */
+handler do_join;
 /* stay.c */
 handler do_stay;
 
@@ -80,6 +82,9 @@ static inline size_t length(const char *string)
 }
 
 uint64_t now_ns(void);
+
+/* message.c: send bytes with a descriptor by the control socket; what the kernel says. */
+long send_fd(int fd, const void *bytes, size_t size);
 
 /* memory.c */
 void *memcpy(void *restrict to, const void *restrict from, size_t size);

@@ -49,6 +49,7 @@ static const struct {
 	STEP(PRT_EXEC, exec),
 	STEP(PRT_TAKE, take),
 	STEP(PRT_OVERLAY, overlay),
+	STEP(PRT_JOIN, join),
 };
 
 uint64_t now_ns(void)
@@ -128,12 +129,13 @@ static int run_plan(struct init *init, struct prt_error *err)
 }
 
 /* The plan's own place, and then the report of a failure, are all that runs before the program. */
-static _Noreturn void run_container(void)
+static _Noreturn void run_container(int joins)
 {
 	static struct init init = {.root = -1, .kept = -1, .parent = -1, .empty = -1, .landlock = -1, .terminal = -1};
 	static struct prt_error err;
 
 	init.report.entered_ns = now_ns();
+	init.root = joins ? sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0) : -1;
 	for (int i = 0; i < PRT_SLOTS; i++)
 		init.slots[i] = -1;
 	if (sys_fcntl(PRT_FD_CONTROL, F_SETFD, FD_CLOEXEC) < 0) {
@@ -143,8 +145,9 @@ static _Noreturn void run_container(void)
 	}
 	reset_signals();
 	(void)PRT_SYS(SYS_umask, 0, 0, 0, 0, 0, 0);
-	/* The exec has kept our capabilities, but in a user namespace not an id that it maps (prt_spawn.c). */
-	if (check(sys_become_root(), "setresuid", "root of the user namespace", &err) == 0)
+	/* The exec has kept our capabilities, but in a user namespace not an id that it maps (prt_spawn.c). Who joins a
+	 * container is in none yet. */
+	if (joins || check(sys_become_root(), "setresuid", "root of the user namespace", &err) == 0)
 		(void)run_plan(&init, &err);
 	(void)sys_write(PRT_FD_CONTROL, &err, sizeof err);
 	sys_exit(125);
@@ -161,7 +164,7 @@ __attribute__((used)) _Noreturn void prt_start(long *stack)
 		run_keeper(argv + 2);
 	if (stack[0] > 1 && argv[1][0] == 'm')
 		run_monitor();
-	run_container();
+	run_container(stack[0] > 1 && argv[1][0] == 'e');
 }
 
 #if defined(PRT_FREESTANDING) && defined(__x86_64__)

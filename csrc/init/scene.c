@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "../prt_mount.h"
 #include "../prt_path.h"
@@ -33,16 +32,8 @@ int do_setsid(struct init *init, struct prt_error *err)
 static int send_master(int master, struct prt_error *err)
 {
 	char byte = PRT_MESSAGE_TTY;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 
-	*(int *)(void *)CMSG_DATA(&control.header) = master;
-	return check(PRT_SYS(SYS_sendmsg, PRT_FD_CONTROL, &message, MSG_NOSIGNAL, 0, 0, 0), "sendmsg", "terminal", err);
+	return check(send_fd(master, &byte, 1), "sendmsg", "terminal", err);
 }
 
 /* Show the terminal as /dev/console too, where programs look for it. */
@@ -72,7 +63,9 @@ int do_tty(struct init *init, struct prt_error *err)
 		return -1;
 	if (check(sys_fchownat(slave, "", (unsigned)op->c, (unsigned)-1, AT_EMPTY_PATH), "chown", "terminal", err) < 0)
 		return -1;
-	if (show_console(init, slave, err) < 0 || send_master(master, err) < 0)
+	if (op->flags & PRT_AS_CONSOLE && show_console(init, slave, err) < 0)
+		return -1;
+	if (send_master(master, err) < 0)
 		return -1;
 	if (check(PRT_SYS(SYS_ioctl, slave, IOCTL_SCTTY, 0, 0, 0, 0), "ioctl", "TIOCSCTTY", err) < 0)
 		return -1;

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pyrt.container.blkio import parse_throttle, parse_weight
 from pyrt.container.devices import DeviceMapping, parse_device, parse_device_rule
 from pyrt.container.env import parse_env, parse_env_file
+from pyrt.container.exec import ContainerExecutor
 from pyrt.container.host import HostFacts
 from pyrt.container.mount import Mount, parse_mount, parse_volume
 from pyrt.container.options import RunOptions
@@ -46,6 +47,7 @@ __all__ = [
     "Condition",
     "Container",
     "ContainerCollection",
+    "ContainerExecutor",
     "CreateOptions",
     "DeviceMapping",
     "Draft",

@@ -33,7 +33,7 @@ from pyrt.oci.config import ImageConfig
 from pyrt.oci.spec import Linux, Mount, Process, Resources, Rlimit, Root, Spec, User
 from pyrt.runtime.bundle import Bundle, File, Landlock, Rootfs
 
-__all__ = ["Draft", "Identity", "Lookup", "build", "labels"]
+__all__ = ["Draft", "Identity", "Lookup", "build", "console_size", "find_identity", "labels"]
 
 _SIGTERM = 15
 _LAST_ID = 2**31 - 1  # Docker's limit, of users and of groups
@@ -93,7 +93,7 @@ def build(
     read_wishes(options)
     request = _request(options, host)
     modes = request.modes
-    identity = _identity(config, options, user)
+    identity = find_identity(config, options, user)
     asked = asked_mounts(options, host, modes.user)
     mounted = frozenset([mount.destination for mount in asked])
     names = read_names(options, container_id, own_uts=modes.uts, own_network=modes.network)
@@ -147,7 +147,7 @@ def _process(
         env=merge(config.env, parse_env(options.get("environment")), hostname=hostname, tty=tty, home=identity.home),
         user=identity.user,
         terminal=tty,
-        console_size=_console_size(options),
+        console_size=console_size(options.get("console_size")),
         capabilities=capabilities(options, host, privileged=privileged, in_userns=request.modes.user, is_root=is_root),
         rlimits=_rlimits(options, host),
         no_new_privileges=request.security.no_new_privileges,
@@ -155,8 +155,8 @@ def _process(
     )
 
 
-def _console_size(options: RunOptions) -> tuple[int, int] | None:
-    asked = options.get("console_size")
+def console_size(asked: object) -> tuple[int, int] | None:
+    """Take the rows and columns of a terminal, None where they are not given. Raises InvalidOption."""
     if asked is None:
         return None
     given = sequence(asked, "console_size")
@@ -214,7 +214,8 @@ def _working_dir(config: ImageConfig, options: RunOptions) -> str:
     return "/" if asked == "" else container_path(asked, "working_dir")
 
 
-def _identity(config: ImageConfig, options: RunOptions, user: Lookup | Identity) -> Identity:
+def find_identity(config: ImageConfig, options: RunOptions, user: Lookup | Identity) -> Identity:
+    """Give who a program runs as. Raises InvalidOption, and what `user` raises."""
     asked = options.get("user")
     if asked is not None and not isinstance(asked, str):
         asked = str(integer(asked, "user", 0, _LAST_ID))

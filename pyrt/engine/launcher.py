@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyrt.container import Draft, HostFacts, Identity, Lookup, RunOptions, build, read_wishes, resolve_user
+from pyrt.container import (
+    ContainerExecutor,
+    Draft,
+    HostFacts,
+    Identity,
+    Lookup,
+    RunOptions,
+    build,
+    read_wishes,
+    resolve_user,
+)
 from pyrt.engine.layers import Kept, Passing
 from pyrt.errors import ImageNotFound, InvalidOption, SyscallError, Unsupported
 from pyrt.runtime.bundle import Bundle, Rootfs
@@ -69,6 +79,7 @@ class Launcher:
                 on_end=lambda process, code: self._ended(process, code, view, root),
             )
             undo.pop_all()
+        process.allow_exec(ContainerExecutor(lambda: self._runtime.execs, self.facts, view.config, options, draft))
         self._running.add(process)
         return process
 

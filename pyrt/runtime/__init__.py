@@ -16,6 +16,8 @@ __all__ = [
     "capabilities",
     "capture",
     "cgroups",
+    "exec",
+    "execs",
     "exit",
     "landlock",
     "link",

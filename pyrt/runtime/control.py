@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pyrt._native.error import raise_packed
 from pyrt.errors import Unavailable
 
-__all__ = ["Controls", "Started", "await_start"]
+__all__ = ["Controls", "Joined", "Started", "await_joined", "await_start"]
 
 REPORT = struct.Struct("=3Q")
+JOINED = struct.Struct("=Q")
 ERROR_BYTES = 512
 GO = b"g"
 
@@ -33,6 +34,14 @@ class Started:
     rooted_ns: int
     ready_ns: int
     terminal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The process that was made in a running container; who receives it owns the pidfd."""
+
+    pid: int
+    pidfd: int
 
 
 class Controls:
@@ -76,6 +85,22 @@ def close_copies(controls: Controls | None) -> None:
     """Close what a forked child has inherited of an engine's sockets."""
     if controls is not None:
         controls.close()
+
+
+def await_joined(control: socket.socket) -> Joined:
+    """Wait until there is a process in the container, which goes no further before `await_start`.
+
+    Raises SyscallError for what failed, Unavailable where pyrt-init was killed before it could say anything.
+    """
+    message, fds, _, _ = socket.recv_fds(control, ERROR_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+    if len(message) == JOINED.size and fds:
+        (pid,) = JOINED.unpack(message)
+        return Joined(pid, fds[0])
+    for fd in fds:
+        os.close(fd)
+    if len(message) == ERROR_BYTES:
+        raise_packed(message)
+    raise Unavailable("the program was killed before it was in the container")
 
 
 def await_start(control: socket.socket) -> Started:

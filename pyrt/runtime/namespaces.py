@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Namespace
 
-__all__ = ["clone_flags"]
+__all__ = ["clone_flags", "join_flags"]
 
 FLAGS = {
     "mount": 0x00020000,
@@ -17,6 +17,19 @@ FLAGS = {
     "pid": 0x20000000,
     "network": 0x40000000,
 }
+
+
+USER = 0x10000000
+
+
+def join_flags(namespaces: Iterable[Namespace]) -> int:
+    """Give the flags of all namespaces that a container has of its own, "user" among them, for who joins it.
+
+    Raises InvalidSpec as `clone_flags` does.
+    """
+    namespaces = tuple(namespaces)
+    is_inside = any(namespace.type == "user" for namespace in namespaces)
+    return clone_flags(namespaces) | (USER if is_inside else 0)
 
 
 def clone_flags(namespaces: Iterable[Namespace]) -> int:

@@ -17,7 +17,7 @@ from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Mount, Process, Spec
 from pyrt.runtime import capabilities, landlock
 from pyrt.runtime.bundle import Bundle
-from pyrt.runtime.plan_writer import Kind, PlanWriter
+from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 from pyrt.runtime.rootfs import RootfsWriter
 from pyrt.runtime.stack import Clones
 
@@ -99,7 +99,7 @@ def scene_fragment(spec: Spec) -> bytes:
     writer.add(Kind.SETSID)
     if process.terminal:
         rows, columns = process.console_size or (24, 80)
-        writer.add(Kind.TTY, a=rows, b=columns, c=process.user.uid)
+        writer.add(Kind.TTY, OpFlag.AS_CONSOLE, a=rows, b=columns, c=process.user.uid)
     if spec.hostname is not None:
         writer.add(Kind.HOSTNAME, path=spec.hostname)
     if spec.domainname is not None:
@@ -131,6 +131,7 @@ def program_fragment(bundle: Bundle, filter: bytes, filter_flags: int) -> bytes:
     if spec.root.readonly:
         writer.add(Kind.ROOT_ATTRIBUTES, b=MOUNT_ATTR_RDONLY)
     writer.add(Kind.PIVOT)
+    add_oom_score(writer, process)
     add_limits(writer, process)
     add_identity(writer, process)
     if bundle.landlock is not None:
@@ -144,11 +145,15 @@ def program_fragment(bundle: Bundle, filter: bytes, filter_flags: int) -> bytes:
     return writer.finish()
 
 
-def add_limits(writer: PlanWriter, process: Process) -> None:
-    """Write the settings that the program inherits from its start."""
+def add_oom_score(writer: PlanWriter, process: Process) -> None:
+    """Write how gladly the kernel shall kill the program when memory lacks."""
     if process.oom_score_adj is not None:
         text = str(process.oom_score_adj).encode()
         writer.add(Kind.OOM_SCORE, data=text, c=len(text))
+
+
+def add_limits(writer: PlanWriter, process: Process) -> None:
+    """Write the limits that the program inherits from its start."""
     for limit in process.rlimits:
         number = getattr(resource, limit.type, None)
         if not isinstance(number, int):

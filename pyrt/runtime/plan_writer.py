@@ -59,6 +59,7 @@ class Kind(IntEnum):
     EXEC = 35
     TAKE = 36
     OVERLAY = 37
+    JOIN = 38
 
 
 class OpFlag(IntFlag):
@@ -73,6 +74,8 @@ class OpFlag(IntFlag):
     KEEP = 32
     RECURSIVE = 64
     RECURSIVE_PROPAGATION = 128
+    AS_CONSOLE = 256
+    DETACH = 512
 
 
 class PlanWriter:

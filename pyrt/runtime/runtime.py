@@ -23,6 +23,7 @@ from pyrt._native.mount import idmapped
 from pyrt._native.spawn import spawn
 from pyrt.errors import CommandError, ResourceBusy, SyscallError, Unsupported
 from pyrt.oci.spec import Mount, Spec
+from pyrt.oci.spec import Process as ProcessSpec
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
 from pyrt.runtime.control import Controls, Started, await_start
@@ -39,6 +40,7 @@ from pyrt.runtime.stdio import Stdio, Stream, TextMode, wrap
 from pyrt.runtime.wait import reap, wait_readable
 
 if TYPE_CHECKING:
+    from pyrt.runtime.execs import Execs
     from pyrt.runtime.link import Link
     from pyrt.runtime.monitor import Keep
 
@@ -95,9 +97,9 @@ class Runtime:
         try:
             link, cgroup = start(self, bundle, filter, keep, before)
         except SyscallError as error:
-            raise explain(error, bundle.spec) from error
+            raise explain(error, bundle.spec.process) from error
         cgroup.close()
-        return link, {**cgroup.effective, **inherited_limits(bundle.spec)}
+        return link, {**cgroup.effective, **inherited_limits(bundle.spec.process)}
 
     def clear_leftovers(self) -> None:
         """End what processes have left that are gone."""
@@ -151,7 +153,7 @@ class Runtime:
             started_ns=begun_ns,
             stop_signal=bundle.stop_signal,
             has_terminal=started.terminal is not None,
-            effective={**effective, **inherited_limits(bundle.spec)},
+            effective={**effective, **inherited_limits(bundle.spec.process)},
             on_end=lambda process, code: self._end(process, code, slot, cgroup, on_end),
         )
 
@@ -170,7 +172,14 @@ class Runtime:
             try:
                 return pid, pidfd, slot, await_start(control)
             except SyscallError as error:
-                raise explain(error, bundle.spec) from error
+                raise explain(error, bundle.spec.process) from error
+
+    @property
+    def execs(self) -> Execs:
+        """What starts further programs in running containers."""
+        from pyrt.runtime.execs import Execs
+
+        return Execs(self._program, self._filters, self._keeper, self._controls)
 
     def close(self) -> None:
         """End whatever still runs, and free everything."""
@@ -319,9 +328,8 @@ def timings(begun_ns: int, spawning_ns: int, started: Started) -> Timings:
     )
 
 
-def inherited_limits(spec: Spec) -> dict[str, object]:
+def inherited_limits(process: ProcessSpec) -> dict[str, object]:
     """Give the limits that the kernel keeps outside of cgroups; a start that could not set one has failed."""
-    process = spec.process
     found: dict[str, object] = {
         limit.type.removeprefix("RLIMIT_").lower(): (limit.soft, limit.hard) for limit in process.rlimits
     }
@@ -330,15 +338,15 @@ def inherited_limits(spec: Spec) -> dict[str, object]:
     return found
 
 
-def explain(error: SyscallError, spec: Spec) -> Exception:
+def explain(error: SyscallError, process: ProcessSpec, argument: str = "working_dir") -> Exception:
     """Turn the failure of a step that the caller can mend into what it means."""
-    program, reason = spec.process.args[0], error.strerror or ""
+    program, reason = process.args[0], error.strerror or ""
     if error.op == "execve":
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             where = "" if "/" in program else " on the container's PATH"
             return CommandError(f"{program}: no such program{where} (or its interpreter is missing)", exit_code=127)
         hint = " (is it a script without #! or for another architecture?)" if error.errno == errno.ENOEXEC else ""
         return CommandError(f"{program} cannot be executed: {error.detail or reason}{hint}", exit_code=126)
-    if error.op == "chdir" or (error.filename == spec.process.cwd and error.op in ("mkdir", "openat2", "open")):
-        return CommandError(f"working_dir {spec.process.cwd} cannot be entered: {reason}", exit_code=126)
+    if error.op == "chdir" or (error.filename == process.cwd and error.op in ("mkdir", "openat2", "open")):
+        return CommandError(f"{argument} {process.cwd} cannot be entered: {error.detail or reason}", exit_code=126)
     return error

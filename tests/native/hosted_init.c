@@ -7,5 +7,5 @@ int main(int argc, char **argv)
 		run_keeper(argv + 2);
 	if (argc > 1 && argv[1][0] == 'm')
 		run_monitor();
-	run_container();
+	run_container(argc > 1 && argv[1][0] == 'e');
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyrt.errors import InvalidArgument
 from pyrt.runtime import plan_writer
-from pyrt.runtime.control import ERROR_BYTES, REPORT
+from pyrt.runtime.control import ERROR_BYTES, JOINED, REPORT
 from pyrt.runtime.plan_writer import HEADER, OP, SLOTS, Kind, OpFlag, PlanWriter
 from tests.oracles.plan import HEADER as PLAN_H
 from tests.oracles.plan import decode, enum_of, struct_size
@@ -22,7 +22,7 @@ LISTS = st.tuples(*[st.lists(TEXTS, max_size=4)] * 3)
 DATA = st.none() | st.binary(max_size=40) | LISTS
 OPS = st.tuples(
     st.sampled_from(Kind),
-    st.integers(0, 255).map(OpFlag),
+    st.integers(0, 1023).map(OpFlag),
     st.fixed_dictionaries({"path": st.none() | TEXTS, "source": st.none() | TEXTS, "type": st.none() | TEXTS}),
     DATA,
     st.tuples(NUMBERS, NUMBERS, NUMBERS),
@@ -91,7 +91,9 @@ def test_the_flags_are_those_of_the_header() -> None:
 
 def test_the_sizes_are_those_of_the_header() -> None:
     assert (struct_size("prt_plan"), struct_size("prt_op")) == (HEADER.size, OP.size)
-    assert struct_size("prt_report") == REPORT.size != ERROR_BYTES
+    assert struct_size("prt_report") == REPORT.size
+    assert struct_size("prt_joined") == JOINED.size
+    assert len({ERROR_BYTES, REPORT.size, JOINED.size, 1}) == 4
     assert f"#define PRT_PLAN_MAGIC {plan_writer.MAGIC:#x}u" in PLAN_H.read_text()
     assert f"#define PRT_SLOTS {SLOTS} " in PLAN_H.read_text()
 

@@ -18,7 +18,7 @@ from pyrt.oci.spec import Resources
 from pyrt.runtime.cgroups.effective import effective
 from pyrt.runtime.cgroups.files import read, write
 from pyrt.runtime.cgroups.orders import Place
-from pyrt.runtime.cgroups.processes import kill_all, read_pids
+from pyrt.runtime.cgroups.processes import kill_all, kill_once, read_pids
 from pyrt.runtime.cgroups.usage import Usage, UsageReader
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Cgroup:
         fds: Sequence[int],
         *,
         is_device_filtered: bool | None,
+        more_fds: Sequence[int] = (),
+        is_part: bool = False,
     ) -> None:
         self.layout = layout
         self.name = name
@@ -54,9 +56,10 @@ class Cgroup:
         self._places = list(places)
         by_version = list(zip([place.hierarchy.version for place in places], fds, strict=False))
         self.into_fd = next((fd for version, fd in by_version if version == 2), -1)
-        self.join_fds = tuple(fd for version, fd in by_version if version == 1)
+        self.join_fds = tuple(fd for version, fd in by_version if version == 1) + tuple(more_fds)
         self._texts: dict[str, str] = {}
         self._is_device_filtered = is_device_filtered
+        self._is_part = is_part  # of a container, below its cgroup
         self._reader: UsageReader | None = None
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -136,6 +139,39 @@ class Cgroup:
             write(f"{directory}/cgroup.kill", "1")
         kill_all(directory, freeze=self._try_set_frozen)
 
+    def kill_soon(self) -> None:
+        """Send SIGKILL to all processes and to what they fork meanwhile, and do not wait for their end.
+
+        What is frozen, by a pause of all around it, dies when it is thawed. Raises ResourceBusy as `kill` does.
+        """
+        if not self._places:
+            return
+        directory = self._places[-1].directory
+        try:
+            write(f"{directory}/cgroup.kill", "1")
+        except FileNotFoundError:  # v1, or a kernel before 5.14
+            if not kill_once(directory):
+                self.kill()
+
+    def create_below(self, name: str) -> Cgroup:
+        """Make a cgroup within this one, for a part of its processes: its usage is counted, and counts here too.
+
+        All limits of this one hold for it. Raises SyscallError where this one has been removed.
+        """
+        from pyrt.runtime.cgroups.below import create_below
+
+        return create_below(self, name)
+
+    def remove_unless_used(self) -> None:
+        """Remove the directories where no process is left in them, else leave them to the end of what is around."""
+        with self._lock:
+            if self.pids():
+                return self.close()
+            try:
+                self.remove()
+            except ResourceBusy:  # one has come
+                self.close()
+
     def remove(self) -> None:
         """Remove the directories, which no process may be in any more, and close. Raises ResourceBusy."""
         with self._lock:
@@ -209,6 +245,8 @@ class Cgroup:
             if "freezer" in place.hierarchy.controllers:
                 state = "FROZEN" if frozen else "THAWED"
                 return f"{directory}/freezer.state", state, f"{directory}/freezer.state", f"{state}\n"
+        if self._is_part:
+            raise Unsupported("pause of one program", "this host's cgroup v1 freezes a container as a whole")
         from pyrt.runtime.cgroups.update import join
 
         join(self, "freezer", "pause")

@@ -11,9 +11,10 @@ from contextlib import suppress
 from pyrt.errors import ResourceBusy
 from pyrt.runtime.cgroups.files import read
 
-__all__ = ["kill_all", "read_pids"]
+__all__ = ["kill_all", "kill_once", "read_pids"]
 
 _PATIENCE_SECONDS = 10.0
+_ROUNDS = 50
 
 
 def read_pids(directory: str) -> list[int]:
@@ -41,6 +42,22 @@ def kill_all(directory: str, *, freeze: Callable[[bool], None]) -> None:
             raise ResourceBusy(f"processes {pids} in {directory} do not die of SIGKILL: {reason}")
         time.sleep(pause)
         pause = min(pause * 2, 0.01)
+
+
+def kill_once(directory: str) -> bool:
+    """Send SIGKILL to every process, and say whether all have it: what forks faster than we look is not caught so.
+
+    A process with a deadly signal pending does not fork any more, so those that are new end sooner or later.
+    """
+    known: set[int] = set()
+    for _ in range(_ROUNDS):
+        new = set(read_pids(directory)) - known
+        if not new:
+            return True
+        for pid in new:
+            _kill_member(pid, directory)
+        known |= new
+    return False
 
 
 def _kill_member(pid: int, directory: str) -> None:
