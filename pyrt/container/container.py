@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
@@ -15,10 +17,13 @@ from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, 
 from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
-from pyrt.errors import Unsupported
+from pyrt.errors import Unsupported, WrongState
 from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
+from pyrt.runtime.exec import Executor, Target
+from pyrt.runtime.executing import Executing
 from pyrt.runtime.link import Link
+from pyrt.runtime.process import Process
 from pyrt.runtime.protocol import Attach, Policy
 from pyrt.state import Following, Moment
 
@@ -27,7 +32,7 @@ __all__ = ["Container"]
 ImageT = TypeVar("ImageT", covariant=True)
 
 
-class Container(Generic[ImageT]):
+class Container(Executing, Generic[ImageT]):
     """One container, of whichever process made it. Its properties are asked anew each time, but for its name's."""
 
     def __init__(self, keeping: Keeping[ImageT], kept: KeptContainer) -> None:
@@ -253,6 +258,23 @@ class Container(Generic[ImageT]):
     def has_tty(self) -> bool:
         """Whether its program has a terminal."""
         return bool(options_from_document(self._kept.options).get("tty"))
+
+    @contextmanager
+    def _joinable(self) -> Iterator[tuple[Executor, Target]]:
+        now = self.condition
+        if now.status == "paused":
+            raise WrongState(f"container {self.name} is paused: unpause it", have="paused", want="running")
+        executor = self._keeping.launching.executor(self._kept)
+        with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
+            pid, pidfd = link.pidfd()
+        try:
+            with life.Borrowed(self._keeping.launching.cgroup(now.cgroup, required=False)) as cgroup:
+                yield executor, Target(pid, pidfd, cgroup)
+        finally:
+            os.close(pidfd)
+
+    def _exec_started(self, process: Process) -> None:
+        self._keeping.emit("exec_start", self._kept, {"execID": f"{process.pid}"})
 
     def _has_ended(self) -> bool:
         return not self.condition.is_running

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyrt.container.create_options import CreateOptions
     from pyrt.layer import Trees
     from pyrt.runtime.cgroups import Cgroup
+    from pyrt.runtime.exec import Executor
     from pyrt.runtime.link import Link
     from pyrt.snapshot import Uppers
 
@@ -51,8 +52,11 @@ class Launching(Protocol):
     def start(self, record: KeptContainer, before: Callable[[Link], None]) -> Link:
         """Start it below a monitor, to whose connection `before` may do something first."""
 
-    def cgroup(self, name: str) -> Cgroup:
-        """Give the cgroup of a monitor's container, to be closed. Raises NotFound."""
+    def executor(self, record: KeptContainer) -> Executor:
+        """Give what starts further programs in a container."""
+
+    def cgroup(self, name: str, *, required: bool = True) -> Cgroup:
+        """Give the cgroup of a monitor's container, to be closed; where it has none, an empty one, or NotFound."""
 
     def sweep(self) -> None:
         """End what is left of monitors that were killed."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyrt.container import (
+    ContainerExecutor,
     CreateOptions,
     KeptContainer,
     KeptStore,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pyrt.container import Draft
     from pyrt.engine.launcher import Launcher
     from pyrt.image import ImageView
+    from pyrt.oci.config import ImageConfig
     from pyrt.runtime.link import Link
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
@@ -114,22 +116,30 @@ class Detached:
     def _note(self, record: KeptContainer, error: str, exit_code: int | None) -> None:
         self._store.change(record.id, lambda now: replace(now, error=error, exit_code=exit_code, has_run=False))
 
+    def executor(self, record: KeptContainer) -> ContainerExecutor:
+        """Give what starts further programs in a container."""
+        draft = self._draft(record)
+        options = run_options(options_from_document(record.options))
+        facts, config = self._launcher.facts, base_config(record)
+        return ContainerExecutor(lambda: self._runtime.execs, facts, config, options, draft)
+
     def _bundle(self, record: KeptContainer) -> tuple[Bundle, Draft]:
-        if record.base is None:
-            raise Unsupported(f"a start of container {record.name}", "an older pyrt made it: make another")
-        options = options_from_document(record.options)
+        draft = self._draft(record)
+        make_sources(draft.created_sources)
         uppers = self._uppers(record.in_user_namespace)
-        root = Merged((uppers.upper(record.id), *record.lowers))
-        draft = build(
-            config_from_json(record.base),
+        return draft.bundle((uppers.mount(record.id, record.lowers),)), draft
+
+    def _draft(self, record: KeptContainer) -> Draft:
+        options = options_from_document(record.options)
+        root = Merged((self._uppers(record.in_user_namespace).upper(record.id), *record.lowers))
+        return build(
+            base_config(record),
             record.words,
             run_options(options),
             self._launcher.facts,
             self._launcher.lookup(root),
             container_id=record.id,
         )
-        make_sources(draft.created_sources)
-        return draft.bundle((uppers.mount(record.id, record.lowers),)), draft
 
     def _keep(self, record: KeptContainer, lock: int) -> Keep:
         options = options_from_document(record.options)
@@ -154,6 +164,13 @@ class Detached:
             log.max_bytes,
             log.max_files,
         )
+
+
+def base_config(record: KeptContainer) -> ImageConfig:
+    """Give the configuration of a container's image. Raises Unsupported."""
+    if record.base is None:
+        raise Unsupported(f"a start of container {record.name}", "an older pyrt made it: make another")
+    return config_from_json(record.base)
 
 
 def check_keepable(view: ImageView, snapshotter: Snapshotter) -> bool:

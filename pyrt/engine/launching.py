@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pyrt.container import CreateOptions, KeptContainer
     from pyrt.engine.rooms import Rooms
     from pyrt.runtime.cgroups import Cgroup
+    from pyrt.runtime.exec import Executor
     from pyrt.runtime.link import Link
 
 __all__ = ["Launchings"]
@@ -36,9 +37,13 @@ class Launchings:
         """Start it below a monitor (see Launching)."""
         return self._rooms.detached.start(record, before)
 
-    def cgroup(self, name: str) -> Cgroup:
+    def executor(self, record: KeptContainer) -> Executor:
+        """Give what starts further programs in a container (see Launching)."""
+        return self._rooms.detached.executor(record)
+
+    def cgroup(self, name: str, *, required: bool = True) -> Cgroup:
         """Give the cgroup of a monitor's container (see Launching)."""
-        return self._rooms.runtime.layout.adopt(name)
+        return self._rooms.runtime.layout.adopt(name, required=required)
 
     def sweep(self) -> None:
         """End what is left of monitors that were killed (see Launching)."""

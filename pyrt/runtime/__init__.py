@@ -18,6 +18,7 @@ __all__ = [
     "cgroups",
     "exec",
     "execs",
+    "executing",
     "exit",
     "landlock",
     "link",

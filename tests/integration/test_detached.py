@@ -368,3 +368,18 @@ def test_what_happens_is_told(store: Engine) -> None:
 
     assert [each["Action"] for each in told] == ["create", "start", "die", "destroy"]
     assert told[2]["Actor"]["Attributes"] == {"exitCode": "2", "image": IMAGE, "name": "box", "a": "b"}
+
+
+def test_exec(store: Engine) -> None:
+    container = store.containers.create(IMAGE, FOREVER, environment={"B": "2"})
+    with pytest.raises(WrongState, match="not running"):
+        container.exec_run("true")
+    container.start()
+
+    done = container.exec_run("sh -c 'echo $A$B; id -u >&2; exit 3'", user="7", demux=True)
+
+    assert (done.exit_code, done.output) == (3, (b"12\n", b"7\n"))
+    with container.exec(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.communicate(b"in", timeout=30) == (b"in", None)
+    assert container.exec_run(FOREVER, timeout=0.1).exit_code == 137
+    assert len(container.pids()) == 1

@@ -52,7 +52,7 @@ def create(layout: Layout, name: str, resources: Resources, *, parent: str | Non
     return made
 
 
-def adopt(layout: Layout, name: str, *, parent: str | None) -> Cgroup:
+def adopt(layout: Layout, name: str, *, parent: str | None, required: bool) -> Cgroup:
     """See Layout.adopt."""
     _check_name(name)
     places = [
@@ -62,7 +62,7 @@ def adopt(layout: Layout, name: str, *, parent: str | None) -> Cgroup:
         for above in ([parent] if parent else parents_of(hierarchy, layout.top))
         if os.path.isdir(f"{hierarchy.base}/{above}/{name}")
     ]
-    if not places:
+    if not places and required:
         raise NotFound(f"no hierarchy has a cgroup {name}")
     return Cgroup(layout, name, parent or layout.top, places, [], is_device_filtered=None)
 

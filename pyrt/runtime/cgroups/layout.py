@@ -111,11 +111,14 @@ class Layout:
 
         return create(self, name, resources, parent=None if parent is None else relative(parent))
 
-    def adopt(self, name: str, *, parent: str | None = None) -> Cgroup:
-        """Give the Cgroup of a container that is there already, of this or another process. Raises NotFound."""
+    def adopt(self, name: str, *, parent: str | None = None, required: bool = True) -> Cgroup:
+        """Give the Cgroup of a container that is there already, of this or another process.
+
+        Where no hierarchy has one it is empty, or with `required` NotFound is raised.
+        """
         from pyrt.runtime.cgroups.create import adopt
 
-        return adopt(self, name, parent=None if parent is None else relative(parent))
+        return adopt(self, name, parent=None if parent is None else relative(parent), required=required)
 
 
 def relative(path: str) -> str:
