@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
+from pyrt._native.path import open_in_root
 from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Device, Mount
 from pyrt.runtime import mount_options
 from pyrt.runtime.bundle import Bundle, File, Rootfs
-from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, MountOptions
+from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, SUBDIRECTORY, MountOptions
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 from pyrt.runtime.stack import Clones, Stack, short_name
 from pyrt.snapshot import Merged
@@ -62,11 +64,9 @@ class RootfsWriter:
     def key(self) -> tuple[object, ...]:
         """Give all that `mounts` depends on, so that equal keys have equal fragments."""
         spec, rootfs = self._spec, self._rootfs
-        is_file = tuple(
-            [not os.path.isdir(mount.source) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"]
-        )
+        directories = tuple([is_directory(mount) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"])
         has_files = tuple([bool(files) for files in self._files_of])
-        options = (self._stage, self._in_user_namespace, self._idmapped, rootfs.scratch_bytes, is_file, has_files)
+        options = (self._stage, self._in_user_namespace, self._idmapped, rootfs.scratch_bytes, directories, has_files)
         return spec.mounts, spec.linux.devices, rootfs.mounts, self._cgroup_mounts, options
 
     def mounts(self) -> tuple[bytes, bytes, bytes]:
@@ -119,7 +119,7 @@ class RootfsWriter:
     def _open_tree(self, mount: Mount, options: MountOptions) -> int:
         slot = self._writer.slot()
         flags = OpFlag.RECURSIVE if options.is_recursive else OpFlag.NONE
-        self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, a=slot)
+        self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, path=options.subdirectory or None, a=slot)
         return slot
 
     def _root(self, stacks: list[Stack | None]) -> list[int | None]:
@@ -243,7 +243,7 @@ class RootfsWriter:
         if options.is_bind:
             early = self._early.get(mount.destination)
             slot = self._open_tree(mount, options) if early is None else early
-            if not os.path.isdir(mount.source):
+            if not is_directory(mount):
                 flags = OpFlag.MAKE_FILE
         else:
             slot = writer.slot()
@@ -307,6 +307,19 @@ class RootfsWriter:
         for mount in self._spec.mounts:
             if mount.destination.startswith("/dev/") and mount.type != "bind":
                 self._directory(mount.destination.removeprefix("/dev/"), 0o755)
+
+
+def is_directory(mount: Mount) -> bool:
+    """Say whether what a bind mount shows is a directory now."""
+    below = next((word for word in mount.options if word.startswith(SUBDIRECTORY)), None)
+    if below is None:
+        return os.path.isdir(mount.source)
+    with ExitStack() as opened:
+        top = os.open(mount.source, os.O_PATH | os.O_DIRECTORY)
+        opened.callback(os.close, top)
+        place = open_in_root(top, below.removeprefix(SUBDIRECTORY), os.O_PATH)
+        opened.callback(os.close, place)
+        return stat.S_ISDIR(os.fstat(place).st_mode)
 
 
 def kernel_device(major: int, minor: int) -> int:
