@@ -25,6 +25,7 @@ from pyrt.container.stop import parse_signal
 from pyrt.container.tmpfs import parse_tmpfs
 from pyrt.container.ulimits import Ulimit, parse_ulimit
 from pyrt.container.user import resolve_user
+from pyrt.container.volumes import VolumeWish, inherited, parse_volumes_from
 from pyrt.container.wishes import Wishes, read_wishes
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ __all__ = [
     "Result",
     "RunOptions",
     "Ulimit",
+    "VolumeWish",
     "Wishes",
     "build",
     "check_input",
     "check_timeout",
     "follow",
+    "inherited",
     "kept_config",
     "parse_device",
     "parse_device_rule",
@@ -65,6 +68,7 @@ __all__ = [
     "parse_tmpfs",
     "parse_ulimit",
     "parse_volume",
+    "parse_volumes_from",
     "parse_weight",
     "read_wishes",
     "resolve_user",

@@ -5,13 +5,13 @@ Takes what KeptStore knows of them; gives their changes, their files as a tar, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from pyrt.container.kept import KeptContainer, KeptStore
-from pyrt.errors import Unsupported, WrongState
+from pyrt.errors import ResourceBusy, Unsupported, VolumeNotFound, WrongState
 from pyrt.layer import Change, Trees
 from pyrt.snapshot import Uppers
 
@@ -45,6 +45,7 @@ class Keeping(Generic[ImageT]):
     uppers: Uppers
     trees: Trees
     commit: Committer[ImageT]
+    remove_volume: Callable[[str], None]
 
 
 class Container(Generic[ImageT]):
@@ -129,12 +130,18 @@ class Container(Generic[ImageT]):
                 self._kept, upper, repository, tag, message=message, author=author, changes=changes
             )
 
-    def remove(self) -> None:
-        """Remove it with all that it has written. Raises WrongState while it runs."""
+    def remove(self, *, v: bool = False) -> None:
+        """Remove it with all that it has written; `v` also the anonymous volumes that were made for it.
+
+        One of these that another container uses stays. Raises WrongState while it runs.
+        """
         with self._still() as lock:
             self._keeping.uppers.remove(self.id)
             self._keeping.store.forget(self._kept)  # last: who is killed before may remove it again
             lock.unlink()
+        for volume in self._kept.anonymous if v else ():
+            with suppress(VolumeNotFound, ResourceBusy):
+                self._keeping.remove_volume(volume)
 
     @contextmanager
     def _still(self) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pyrt.container.command import combine
 from pyrt.container.env import parse_env
+from pyrt.container.mount import Mount
 from pyrt.container.options import RunOptions
 from pyrt.container.spec import labels
 from pyrt.errors import ContainerNotFound, InvalidOption, NameInUse, WrongState
@@ -31,7 +32,8 @@ VERSION = 1
 class KeptContainer:
     """One container: `config` is its image's with what its options changed, `chain` the ChainIDs of its layers.
 
-    `exit_code` is None while it runs, and where its owner died before it could note the end.
+    `exit_code` is None while it runs, and where its owner died before it could note the end. `mounts` are its binds and
+    volumes, each with its name, and `anonymous` the volumes that were made for it.
     """
 
     id: str
@@ -45,6 +47,8 @@ class KeptContainer:
     created_ns: int
     in_user_namespace: bool = False
     exit_code: int | None = None
+    mounts: tuple[Mount, ...] = ()
+    anonymous: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """Give the form that is kept."""
@@ -60,6 +64,8 @@ class KeptContainer:
             "created": self.created_ns,
             "userns": self.in_user_namespace,
             "exit_code": self.exit_code,
+            "mounts": [_packed(each) for each in self.mounts],
+            "anonymous": list(self.anonymous),
         }
 
     @classmethod
@@ -77,7 +83,14 @@ class KeptContainer:
             record["created"],
             record["userns"],
             record["exit_code"],
+            tuple(_unpacked(each) for each in record.get("mounts", ())),
+            tuple(record.get("anonymous", ())),
         )
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The names of its volumes."""
+        return tuple(str(mount.source) for mount in self.mounts if mount.type == "volume")
 
 
 class KeptStore:
@@ -161,6 +174,24 @@ class KeptStore:
 
     def _lock(self, id: str) -> str:
         return f"{self._directory}/{id}.lock"
+
+
+def _packed(mount: Mount) -> dict[str, Any]:
+    """Give what another container needs to have the same mount, as it is kept."""
+    return {
+        "type": mount.type,
+        "source": os.fsencode(mount.source or ""),
+        "target": os.fsencode(mount.target),
+        "read_only": mount.read_only,
+        "propagation": mount.propagation,
+        "recursive": mount.recursive,
+        "subpath": os.fsencode(mount.subpath),
+    }
+
+
+def _unpacked(record: Mapping[str, Any]) -> Mount:
+    texts = {key: os.fsdecode(record[key]) for key in ("source", "target", "subpath")}
+    return Mount(**{**record, **texts})
 
 
 def kept_config(image: ImageConfig, args: Sequence[str | os.PathLike[str]] | None, options: RunOptions) -> ImageConfig:

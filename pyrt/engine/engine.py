@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyrt.registry import RegistryOptions
     from pyrt.runtime.process import Process
     from pyrt.runtime.stdio import Stream
+    from pyrt.volume import VolumeCollection
 
 __all__ = ["Engine"]
 
@@ -70,6 +71,13 @@ class Engine:
         from pyrt.container import ContainerCollection
 
         return ContainerCollection(self._rooms.keeping)
+
+    @property
+    def volumes(self) -> VolumeCollection:
+        """The volumes of this root: create, get, list, prune (see VolumeCollection)."""
+        from pyrt.volume import VolumeCollection
+
+        return VolumeCollection(self._rooms.volumes)
 
     def run(
         self,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pyrt.container import Draft, HostFacts, Identity, RunOptions, build, read_wishes, resolve_user
-from pyrt.engine.layers import Kept, Passing
+from pyrt.engine.layers import Kept, NoVolumes, Passing
 from pyrt.errors import ImageNotFound, InvalidOption, SyscallError, Unsupported
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
@@ -16,6 +16,7 @@ from pyrt.snapshot import Merged, Snapshotter, Snapshotters
 
 if TYPE_CHECKING:
     from pyrt.engine.rooms import Rooms
+    from pyrt.engine.volumes import Volumes
     from pyrt.image import ImageView
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
@@ -35,6 +36,7 @@ class Launcher:
         self._facts = HostFacts.read(runtime.mappings.uids, runtime.mappings.gids)
         self._snapshotters = Snapshotters(f"{root}/copies")
         self._snapshotters.clear(is_orphan)
+        rooms.sweep_volumes()
         self._running: set[Process] = set()
 
     def start(
@@ -54,7 +56,9 @@ class Launcher:
         with ExitStack() as undo:
             undo.callback(view.close)
             draft = self._draft(view, args, options, container_id)
-            root = self._layer(view, draft, args, options, container_id)
+            draft, volumes = self._volumes(view, draft, options, container_id)
+            undo.callback(volumes.undo)
+            root = self._layer(view, draft, args, options, container_id, volumes.anonymous)
             undo.callback(root.undo)
             make_sources(draft.created_sources)
             process = self._runtime.start(
@@ -66,7 +70,7 @@ class Launcher:
                 text=text,
                 bufsize=bufsize,
                 effective={"storage_driver": root.snapshotter.name},
-                on_end=lambda process, code: self._ended(process, code, view, root),
+                on_end=lambda process, code: self._ended(process, code, view, root, volumes),
             )
             undo.pop_all()
         self._running.add(process)
@@ -84,20 +88,46 @@ class Launcher:
             account = resolve_user(image.open, user, groups)
             return Identity(account.user, account.home)
 
-        return build(view.config, args, options, self._facts, lookup, container_id=container_id)
+        inherited = self._rooms.inherited(options)
+        return build(view.config, args, options, self._facts, lookup, container_id=container_id, inherited=inherited)
+
+    def _volumes(
+        self, view: ImageView, draft: Draft, options: RunOptions, container_id: str
+    ) -> tuple[Draft, Volumes | NoVolumes]:
+        """Find the volumes, and make those that there are not; the host's own files are copied into none."""
+        if not draft.volumes:
+            return draft, NoVolumes()
+        from pyrt.engine.volumes import attach
+
+        return attach(
+            self._rooms.volumes,
+            draft,
+            () if view.is_host else view.lowers(user_namespace=False),
+            options.get("name") or container_id[:12],
+            is_passing=read_wishes(options).remove,
+        )
 
     def _layer(
-        self, view: ImageView, draft: Draft, args: Args | None, options: RunOptions, container_id: str
+        self,
+        view: ImageView,
+        draft: Draft,
+        args: Args | None,
+        options: RunOptions,
+        container_id: str,
+        anonymous: tuple[str, ...],
     ) -> Passing | Kept:
         """Decide where the container writes to, and how long that lasts."""
         snapshotter = self._snapshotter(view, draft)
         if not read_wishes(options).remove:
-            return self._rooms.keep(view, draft, args, options, snapshotter, container_id)
+            return self._rooms.keep(view, draft, args, options, snapshotter, container_id, anonymous)
         return Passing(snapshotter, f"{self._runtime.owner}-{container_id}")
 
-    def _ended(self, process: Process, code: int, view: ImageView, root: Passing | Kept) -> None:
+    def _ended(
+        self, process: Process, code: int, view: ImageView, root: Passing | Kept, volumes: Volumes | NoVolumes
+    ) -> None:
         self._running.discard(process)
         root.ended(code)
+        volumes.ended()
         view.close()
 
     def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
