@@ -6,6 +6,7 @@ the host that stays empty for all others; so nothing has to be unmounted or remo
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from pyrt._native.path import open_in_root
-from pyrt.errors import InvalidSpec
+from pyrt.errors import InvalidSpec, SyscallError
 from pyrt.oci.spec import Device, Mount
 from pyrt.runtime import mount_options
 from pyrt.runtime.bundle import Bundle, File, Rootfs
@@ -317,7 +318,12 @@ def is_directory(mount: Mount) -> bool:
     with ExitStack() as opened:
         top = os.open(mount.source, os.O_PATH | os.O_DIRECTORY)
         opened.callback(os.close, top)
-        place = open_in_root(top, below.removeprefix(SUBDIRECTORY), os.O_PATH)
+        try:
+            place = open_in_root(top, below.removeprefix(SUBDIRECTORY), os.O_PATH)
+        except SyscallError as error:
+            if error.errno in (errno.EACCES, errno.EPERM):  # closed to us, not to the container's ids: most likely one
+                return True
+            raise
         opened.callback(os.close, place)
         return stat.S_ISDIR(os.fstat(place).st_mode)
 

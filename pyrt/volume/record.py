@@ -62,7 +62,7 @@ class VolumeRecord:
         )
 
 
-def check_name(name: object, argument: str = "name") -> str:
+def check_name(name: object, argument: str = "volume") -> str:
     """Take the name of a volume: no path, and no name of a file that begins with a dot. Raises InvalidOption."""
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST:
         reason = f"2 to {_LONGEST} letters, digits, `_`, `.`, `-`, the first a letter or digit"
