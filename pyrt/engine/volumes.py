@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyrt._native.path import open_in_root
@@ -100,6 +100,8 @@ def _mount(store: VolumeStore, wish: VolumeWish, record: VolumeRecord, in_userns
     mount = store.driver(record.driver).mount(data, record.options, wish.target, in_user_namespace=in_userns)
     if wish.mount.subpath and mount.type == "bind":
         _check_subpath(record.name, mount.source, wish.mount.subpath)
+    if in_userns and os.geteuid() == 0 and store.driver(record.driver).is_own(record.options):
+        mount = replace(mount, options=(*mount.options, "idmap"))  # whose files they are is as it is for the image's
     return wish.found(mount, is_read_only=bool(record.snapshot_of))
 
 

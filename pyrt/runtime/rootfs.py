@@ -209,6 +209,15 @@ class RootfsWriter:
             self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + number)
             self._writer.add(Kind.ATTACH, OpFlag.ON_HOST, path=f"{self._stage}/{CLONES}/{number}", a=slot)
 
+    def _taken(self, destination: str) -> int:
+        """Take the idmapped mount that came with us for a place in the container."""
+        if self._idmapped is None or destination not in self._idmapped.binds:
+            raise InvalidSpec(f"{destination}: only root can mount it with other ids (idmap)", argument="mounts")
+        slot = self._writer.slot()
+        number = len(self._idmapped.directories) + self._idmapped.binds.index(destination)
+        self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + number)
+        return slot
+
     def _directory(self, path: str, mode: int, uid: int = 0, gid: int = 0, xattr: bytes | None = None) -> None:
         self._writer.add(Kind.DIR, path=path, a=mode, b=uid << 32 | gid, data=xattr)
 
@@ -243,7 +252,10 @@ class RootfsWriter:
         flags = OpFlag.MAKE_DIR
         if options.is_bind:
             early = self._early.get(mount.destination)
-            slot = self._open_tree(mount, options) if early is None else early
+            if options.is_idmapped:
+                slot = self._taken(mount.destination)
+            else:
+                slot = self._open_tree(mount, options) if early is None else early
             if not is_directory(mount):
                 flags = OpFlag.MAKE_FILE
         else:

@@ -235,9 +235,9 @@ class VolumeStore:
         self._records.put(tx, record.name, record)
 
     def _make_directory(self, place: str) -> None:
-        """Make a volume's directory: others may pass through it, as the ids of a user namespace have to."""
+        """Make a volume's directory, to which others have no way: what is set-user-ID in a container is so here too."""
         try:
-            for path, mode in ((self._directory, 0o701), (place, 0o701), (os.path.join(place, DATA), 0o755)):
+            for path, mode in ((self._directory, 0o700), (place, 0o701), (os.path.join(place, DATA), 0o755)):
                 if not os.path.isdir(path):
                     os.mkdir(path, mode)
                     os.chmod(path, mode)  # whatever the umask
