@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyrt.engine.layers import Kept
@@ -226,7 +227,9 @@ class Rooms:
         from pyrt.volume import User
 
         kept = self._kept
-        return [User(name, each.name, kept.is_running(each)) for each in kept.items(tx) for name in each.volumes]
+        return [
+            User(name, each.name, partial(kept.is_running, each)) for each in kept.items(tx) for name in each.volumes
+        ]
 
     def _pinned(self, tx: Transaction) -> Iterable[Digest]:
         return [chain_id for each in self._kept.items(tx) for chain_id in each.chain]

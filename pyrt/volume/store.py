@@ -31,13 +31,17 @@ _NEW, _REMOVED, _REMOVING = ".new-", ".removed-", ".removing"
 _USED, _MOUNTED = "volume", "mounted"  # the first words of the names of leases
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class User:
-    """A container that uses a volume; `is_running` says whether its program may write to it now."""
+    """A kept container that uses a volume; `is_running` finds out whether its program may write to it now."""
 
     volume: str
     container: str
-    is_running: bool = False
+    is_running: Callable[[], bool] = _never
 
 
 class VolumeStore:
@@ -155,7 +159,7 @@ class VolumeStore:
         """Say whether the program of some container sees the volume's directory."""
         with self._database.write() as tx:
             leased = any(lease.startswith(f"{_MOUNTED}/{name}/") for lease in self._leases.live(tx))
-            return leased or any(user.is_running for user in self._users(tx) if user.volume == name)
+            return leased or any(user.is_running() for user in self._users(tx) if user.volume == name)
 
     def get(self, name: str) -> VolumeRecord:
         """Give the volume of a name. Raises VolumeNotFound."""
@@ -289,7 +293,7 @@ class VolumeStore:
 
     def _left(self) -> bool:
         """Say whether there may be something to sweep, without opening the database."""
-        return any(len(entry) == 64 or entry.startswith((_NEW, _REMOVED)) for entry in self._entries())
+        return any(entry != _REMOVING for entry in self._entries())
 
     def _entries(self) -> list[str]:
         try:
