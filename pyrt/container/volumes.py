@@ -62,6 +62,8 @@ def wish(mount: Mount, target: str, argument: str, words: tuple[str, ...], drive
 
     Raises InvalidOption.
     """
+    if target == "/proc" or target.startswith("/proc/"):  # CVE-2019-16884: an image would choose what /proc is
+        fail(argument, f"{target}: no volume can be in /proc, which shows the container's processes")
     if mount.propagation is not None or mount.create_source:
         fail(argument, f"{target}: propagation and create_source are for bind mounts alone")
     if mount.tmpfs_size is not None or mount.tmpfs_mode is not None:
