@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pyrt.runtime.bundle import Landlock
     from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
     from pyrt.runtime.process import Process
+    from pyrt.volume import Volume, VolumeCollection
 
 __all__ = [
     "BlobNotFound",
@@ -103,6 +104,8 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unsupported",
+    "Volume",
+    "VolumeCollection",
     "VolumeNotFound",
     "WrongState",
     "run",
@@ -126,6 +129,8 @@ _HOMES = {
     "Result": "pyrt.container",
     "RunOptions": "pyrt.container",
     "Ulimit": "pyrt.container",
+    "Volume": "pyrt.volume",
+    "VolumeCollection": "pyrt.volume",
     "run": "pyrt.engine",
     **dict.fromkeys(
         ("Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"), "pyrt.runtime.exit"
