@@ -126,9 +126,10 @@ class Launcher:
         self, process: Process, code: int, view: ImageView, root: Passing | Kept, volumes: Volumes | NoVolumes
     ) -> None:
         self._running.discard(process)
-        root.ended(code)
-        volumes.ended()
-        view.close()
+        with ExitStack() as further:
+            further.callback(view.close)
+            further.callback(volumes.ended)
+            root.ended(code)
 
     def _snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""

@@ -13,9 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from pyrt.errors import Conflict, InvalidOption, ResourceBusy, SyscallError, VolumeNotFound
 from pyrt.layer import Trees
@@ -186,7 +186,9 @@ class VolumeStore:
             if users := self._used(tx).get(name):
                 raise ResourceBusy(f"volume {name} is in use by {', '.join(sorted(users))}: remove that first")
             self._records.delete(tx, name)
-        self._clear(name)
+        with self._database.write() as tx:
+            own = None if self._records.has(tx, name) else self._take_away(name)  # somebody may have made it anew
+        self._empty(own)
 
     def sweep(self) -> None:
         """Take away what dead processes left: anonymous volumes of their containers, and what they did not finish."""
@@ -202,20 +204,11 @@ class VolumeStore:
                 is_removed = not entry.startswith(".") and not self._records.has(tx, entry)
                 if is_unfinished or is_removed:
                     self._take_away(entry)
-        self._empty(wait=False)
-
-    def keep(self, name: str) -> VolumeRecord:
-        """Let a volume stay that was to go with its container."""
-        with self._database.write() as tx:
-            record = replace(self._get(tx, name), is_passing=False)
-            self._records.put(tx, name, record)
-        return record
+        self._empty(None)
 
     def discard(self, new: str) -> None:
         """Remove a directory that `begin` gave."""
-        with suppress(FileNotFoundError):
-            self._take_away(os.path.basename(new))
-        self._empty(wait=True)
+        self._empty(self._take_away(os.path.basename(new)))
 
     def _found(self, tx: Transaction, wanted: VolumeRecord, *, is_asked: bool) -> VolumeRecord | None:
         try:
@@ -259,37 +252,36 @@ class VolumeStore:
             found.setdefault(user.volume, set()).add(user.container)
         return found
 
-    def _clear(self, name: str) -> None:
-        """Take the directory of a volume away whose record is gone, and its files."""
-        with self._database.write() as tx:
-            if not self._records.has(tx, name):  # somebody may have made it anew
-                self._take_away(name)
-        self._empty(wait=True)
+    def _take_away(self, entry: str) -> str | None:
+        """Give a directory a name that no volume has, in a write transaction; None where it is not there."""
+        away = f"{_REMOVED}{os.urandom(16).hex()}"
+        try:
+            os.rename(self.place(entry), self.place(away))
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise SyscallError(e.errno or errno.EIO, "rename", self.place(entry)) from e
+        return away
 
-    def _take_away(self, entry: str) -> None:
-        """Give a directory a name that no volume has, in a write transaction."""
-        with suppress(FileNotFoundError):
-            os.rename(self.place(entry), self.place(f"{_REMOVED}{os.urandom(16).hex()}"))
+    def _empty(self, own: str | None) -> None:
+        """Remove what has been taken away, one process at a time; what is not `own` is not waited for.
 
-    def _empty(self, *, wait: bool) -> None:
-        """Remove what has been taken away, one process at a time."""
-        with self._removing(wait=wait) as is_ours:
-            for entry in self._entries() if is_ours else ():
-                if entry.startswith(_REMOVED):
-                    self.trees.remove(self.place(entry))
-
-    @contextmanager
-    def _removing(self, *, wait: bool) -> Iterator[bool]:
-        path = self.place(_REMOVING)
+        Raises SyscallError for what is `own`, and warns of all else that cannot be removed.
+        """
         if not os.path.isdir(self._directory):
-            yield False
             return
-        lock = FileLock(path) if wait else FileLock.attempt(path)
+        path = self.place(_REMOVING)
+        lock = FileLock(path) if own else FileLock.attempt(path)
         if lock is None:
-            yield False
             return
         with lock:
-            yield True
+            for entry in [each for each in self._entries() if each.startswith(_REMOVED)]:
+                try:
+                    self.trees.remove(self.place(entry))
+                except SyscallError as error:
+                    if entry == own:
+                        raise
+                    warnings.warn(f"a removed volume cannot be cleared: {error}", RuntimeWarning, stacklevel=4)
 
     def _left(self) -> bool:
         """Say whether there may be something to sweep, without opening the database."""

@@ -19,16 +19,21 @@ from tests.containers import Shell, small_image
 from tests.images import tar
 
 pytestmark = pytest.mark.needs("overlay")
-ROUNDS = 60
+ROUNDS = 40
 
 
-@pytest.fixture
-def shell(public_directory: Path, image: str) -> Iterator[Shell]:
+@pytest.fixture(
+    params=[
+        pytest.param(None, id="usual"),
+        pytest.param("private", marks=pytest.mark.needs("root", "idmapped_host"), id="root-in-user-namespace"),
+    ]
+)
+def shell(public_directory: Path, image: str, request: pytest.FixtureRequest) -> Iterator[Shell]:
     """A shell on an engine whose volumes are removed in the end, whoever their files belong to."""
     root = Path(tempfile.mkdtemp(prefix="engine-", dir=public_directory))
     root.chmod(0o711)
     with Engine(root) as engine:
-        yield Shell(engine, image)
+        yield Shell(engine, image, userns_mode=request.param)
         engine.volumes.prune({"all": True})
         assert engine.volumes.list() == []
     shutil.rmtree(root)
@@ -61,7 +66,7 @@ def test_a_link_as_subpath_stays_in_the_volume(shell: Shell, secret: Path, way: 
 
 def test_a_subpath_that_changes_meanwhile_never_shows_the_host(shell: Shell, secret: Path) -> None:
     shell.sh(f"mkdir /data/a /data/b; echo own > /data/a/key; ln -s {secret} /data/b/link", volumes=["data:/data"])
-    swap = f"while :; do mv /data/a /data/c; ln -s {secret} /data/a; rm /data/a; mv /data/c /data/a; done"
+    swap = f"while :; do mv /data/a /data/c; ln -s {secret} /data/a; rm /data/a; mv /data/c /data/a; sleep 0.02; done"
     seen = set()
 
     with shell.start(swap, volumes=["data:/data"]) as process:
@@ -115,7 +120,7 @@ def test_removal_follows_no_link(shell: Shell, secret: Path) -> None:
 
 def test_a_clone_of_what_changes_meanwhile_has_nothing_of_the_host(shell: Shell, secret: Path) -> None:
     shell.sh("mkdir /data/a; echo own > /data/a/key; mkfifo /data/pipe", volumes=["data:/data"])
-    swap = f"while :; do mv /data/a /data/c; ln -s {secret} /data/a; rm /data/a; mv /data/c /data/a; done"
+    swap = f"while :; do mv /data/a /data/c; ln -s {secret} /data/a; rm /data/a; mv /data/c /data/a; sleep 0.02; done"
     volume = shell.engine.volumes.get("data")
 
     with shell.start(swap, volumes=["data:/data"]) as process:
@@ -154,7 +159,7 @@ def test_a_volume_of_an_image_is_a_path_in_the_container(shell: Shell, path: str
     made = engine.images.import_tar(io.BytesIO(tar({"x": b""})), "example.org/odd:1", changes=[f'VOLUME ["{path}"]'])
     try:
         with pytest.raises(InvalidOption, match="volumes"):
-            engine.run(made.id, ["/x"], timeout=60)
+            engine.run(made.id, ["/x"], timeout=60, **shell.options)
         assert engine.volumes.list() == []
     finally:
         engine.images.prune(all=True)
@@ -169,7 +174,7 @@ def test_an_image_does_not_choose_what_proc_is(shell: Shell, public_rootfs: Path
     made = engine.images.import_tar(io.BytesIO(archive), "example.org/odd:1", changes=['VOLUME ["/x"]'])
     try:
         with suppress(PyrtError):
-            done = engine.run(made.id, ["sh", "-c", "cat /proc/self/mounts"], text=True, timeout=60)
+            done = engine.run(made.id, ["sh", "-c", "cat /proc/self/mounts"], text=True, timeout=60, **shell.options)
             assert [line.split()[2] for line in done.stdout.splitlines() if line.split()[1] == "/proc"] == ["proc"]
         assert engine.volumes.list() == []
     finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pyrt.errors import Conflict, InvalidOption, ResourceBusy, VolumeNotFound
+from pyrt.errors import Conflict, InvalidOption, ResourceBusy, SyscallError, VolumeNotFound
 from pyrt.volume import User, VolumeStore
 from tests.volumes import killed_at_each_step, open_store, tree
 
@@ -228,3 +229,25 @@ def test_a_killed_creation_leaves_a_volume_or_nothing(tmp_path: Path) -> None:
                 store.remove("data")
 
     assert killed_at_each_step(act, lambda: None, after) >= 3
+
+
+@pytest.mark.needs("root")
+def test_what_cannot_be_removed_is_in_nobody_else_s_way(store: VolumeStore, tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    store.create("data")
+    store.create("other")
+    subprocess.run(["mount", "--bind", tmp_path / "host", store.data("data")], check=True)
+    try:
+        with pytest.raises(SyscallError):
+            store.remove("data")
+        [stuck] = left(store)
+        with pytest.warns(RuntimeWarning, match="cannot be cleared"):
+            store.remove("other")
+        with pytest.warns(RuntimeWarning, match="cannot be cleared"):
+            store.sweep()
+        assert store.all() == []
+    finally:
+        subprocess.run(["umount", Path(store.place(stuck), "_data")], check=True)
+
+    store.sweep()
+    assert left(store) == []
