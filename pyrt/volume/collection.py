@@ -154,7 +154,7 @@ class VolumeCollection:
         given = dict(filters or {})
         everything = is_true("all", given.pop("all", False))
         removed, freed = [], 0
-        for record in self._chosen({**given, "dangling": True}, ("dangling", "label", "label!")):
+        for record in self._chosen(given, ("label", "label!"), is_unused=True):
             if not (everything or record.is_anonymous):
                 continue
             volume = Volume(self._store, record)
@@ -167,9 +167,11 @@ class VolumeCollection:
             freed += max(size, 0)
         return {"VolumesDeleted": removed, "SpaceReclaimed": freed}
 
-    def _chosen(self, filters: Filters | None, known: tuple[str, ...]) -> builtins.list[VolumeRecord]:
+    def _chosen(
+        self, filters: Filters | None, known: tuple[str, ...], *, is_unused: bool = False
+    ) -> builtins.list[VolumeRecord]:
         if unknown := set(filters or {}) - set(known):
             raise InvalidOption(f"there is no filter {min(unknown)!r} here, but {', '.join(known)}", argument="filters")
-        used = self._store.users() if filters and "dangling" in filters else {}
+        used = self._store.users() if is_unused or "dangling" in (filters or {}) else {}
         chooses = chooser(filters, used)
-        return [record for record in self._store.all() if chooses(record)]
+        return [each for each in self._store.all() if chooses(each) and not (is_unused and each.name in used)]
