@@ -20,11 +20,12 @@ PENDING = "volume"  # the type of a mount whose source is still to be found
 class VolumeWish:
     """A volume to be mounted: `mount` as it was asked for, `words` what is to be added to the options of its Mount.
 
-    `mount.source` None is a new anonymous one.
+    `mount.source` None is a new anonymous one. `is_inherited`: another container has it, so it must be there.
     """
 
     mount: Mount
     words: tuple[str, ...] = ()
+    is_inherited: bool = False
 
     @property
     def target(self) -> str:
@@ -80,7 +81,7 @@ def wish(mount: Mount, target: str, argument: str, words: tuple[str, ...], drive
     if subpath:
         words += (f"X-mount.subdir={subpath}",)
     kept = replace(mount, target=target, source=source, subpath=subpath, driver=mount.driver or driver)
-    return VolumeWish(kept, words)
+    return VolumeWish(kept, words, is_inherited=argument == "volumes_from")
 
 
 def _name(source: object, argument: str) -> str:

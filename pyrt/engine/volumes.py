@@ -84,6 +84,8 @@ def attach(
 
 def _volume(store: VolumeStore, wish: VolumeWish, lease: Lease, user: str, *, is_passing: bool) -> VolumeRecord:
     mount = wish.mount
+    if wish.is_inherited and wish.name is not None:
+        return store.use(wish.name, lease, user)
     return store.create(
         wish.name,
         mount.driver or "local",

@@ -15,7 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from pyrt import Conflict, Engine, InvalidOption, Mount, ResourceBusy, SyscallError, Unsupported, VolumeNotFound
+from pyrt import (
+    CommandError,
+    Conflict,
+    ContainerNotFound,
+    Engine,
+    InvalidOption,
+    Mount,
+    ResourceBusy,
+    SyscallError,
+    Unsupported,
+    VolumeNotFound,
+)
 from pyrt.layer import write
 from tests.containers import Shell
 from tests.hosts import TOP, eventually
@@ -145,7 +156,7 @@ def test_a_snapshot_is_only_read(shell: Shell) -> None:
 
 
 def test_a_container_that_does_not_start_leaves_no_anonymous_volume(shell: Shell) -> None:
-    with pytest.raises(Exception, match="no-such-program"):
+    with pytest.raises(CommandError, match="no-such-program"):
         shell.run("no-such-program", volumes=["/one", "named:/two"])
 
     assert names(shell.engine) == ["named"]
@@ -224,8 +235,12 @@ def test_volumes_come_from_another_container(store: Engine, scratch: Path) -> No
     assert "Read-only" in shell.fails("echo > /host/x", volumes_from=["box:ro"])
     assert "Read-only" in shell.fails("echo > /data/x", volumes_from=["box:ro"])
     assert shell.sh("ls /data", volumes_from=["box"], volumes=["other:/data"]) == ""
-    with pytest.raises(Exception, match="nobody"):
+    with pytest.raises(ContainerNotFound, match="nobody"):
         shell.run("true", volumes_from=["nobody"])
+    store.containers.get("box").remove(v=True)
+    with pytest.raises(ContainerNotFound, match="box"):
+        shell.run("true", volumes_from=["box"])
+    assert names(store) == ["data", "other"]
 
 
 def test_what_the_host_shows_is_copied_into_no_volume(store: Engine) -> None:

@@ -34,6 +34,7 @@ def test_inherited_mounts_come_before_the_image_s_and_after_the_caller_s() -> No
 
     assert targets(made.volumes) == [("/c", "mine"), ("/data", "theirs"), ("/tmp", None), ("/deep/in", None)]
     assert [mount.source for mount in made.spec.mounts if mount.destination == "/b"] == ["/usr"]
+    assert [wish.target for wish in made.volumes if wish.is_inherited] == ["/data"]
 
 
 def test_found_volumes_stand_where_their_wishes_did() -> None:
