@@ -94,7 +94,7 @@ def test_prune_counts_what_it_frees_and_leaves_what_is_used(volumes: VolumeColle
 
 
 def test_prune_takes_labels(volumes: VolumeCollection) -> None:
-    assert volumes.prune({"all": True, "label!": "x"})["VolumesDeleted"][-1] == "beta"
+    assert "beta" in volumes.prune({"all": True, "label!": "x"})["VolumesDeleted"]
     assert [each.name for each in volumes.list()] == ["alpha"]
     assert volumes.prune({"all": ["1"], "label": "tier=web"})["VolumesDeleted"] == []
 
