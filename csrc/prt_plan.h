@@ -53,7 +53,7 @@ enum prt_op_flag {
 enum prt_op_kind {
 	PRT_PROPAGATION = 1, /* a: MS_* of mount(2), on / of the new mount namespace */
 	PRT_NEW_MOUNT,       /* slot a: a mount of `type` from `source`; data: options; b: attributes */
-	PRT_OPEN_TREE,       /* slot a: a clone of the mount at `source` */
+	PRT_OPEN_TREE,       /* slot a: a clone of the mount at `source`, or of `path` below it */
 	PRT_ATTACH,          /* slot a on `path`; b: attributes to set; c: propagation to set */
 	PRT_DIR,     /* entry `path` below the kept mount; a: mode; b: uid << 32 | gid; data: xattr set to "y" */
 	PRT_FILE,    /* likewise; data: content, c: its size */

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from pyrt.runtime.exec import ExecOptions, ExecResult
     from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, OutputLimit, Signalled, TimedOut
     from pyrt.runtime.process import Process
+    from pyrt.volume import Volume, VolumeCollection
 
 __all__ = [
     "Attachment",
@@ -119,6 +120,8 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unsupported",
+    "Volume",
+    "VolumeCollection",
     "VolumeNotFound",
     "WrongState",
     "run",
@@ -147,6 +150,8 @@ _HOMES = {
     "Result": "pyrt.container",
     "RunOptions": "pyrt.container",
     "Ulimit": "pyrt.container",
+    "Volume": "pyrt.volume",
+    "VolumeCollection": "pyrt.volume",
     "run": "pyrt.engine",
     **dict.fromkeys(
         ("Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"), "pyrt.runtime.exit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -10,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyrt import Engine, NotFound
+from pyrt import Container, Engine, Image, NotFound
 from pyrt.layer import write
+from pyrt.runtime.protocol import MonitorState
 
-__all__ = ["IMAGE", "kept_engine"]
+__all__ = ["FOREVER", "IMAGE", "is_dead", "kept_engine", "log", "monitor", "sh"]
 
 IMAGE = "example.org/box:1"
+FOREVER = ["sleep", "1000"]
 
 
 @contextmanager
@@ -36,3 +39,29 @@ def kept_engine(directory: Path, rootfs: Path) -> Iterator[Engine]:
                     continue
             engine.images.prune(all=True)
     shutil.rmtree(root)
+
+
+def sh(script: str) -> list[str]:
+    """Give the words that run a script."""
+    return ["sh", "-c", script]
+
+
+def log(engine: Engine, container: Container[Image]) -> list[dict[str, str]]:
+    """Give the lines of a container's log."""
+    lines = (engine.root / "containers" / container.id / "log").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def is_dead(process: int) -> bool:
+    """Say whether a process has ended, be it reaped or not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def monitor(engine: Engine, container: Container[Image]) -> MonitorState:
+    """Give what a container's monitor has noted."""
+    state = MonitorState.read(f"{engine.root}/containers/{container.id}")
+    assert state is not None
+    return state

@@ -36,6 +36,7 @@ PUBLIC = {
     "pyrt.runtime.exec": {"ExecOptions", "ExecResult"},
     "pyrt.runtime.exit": {"Cancelled", "ExitCause", "Exited", "OutOfMemory", "OutputLimit", "Signalled", "TimedOut"},
     "pyrt.runtime.process": {"Process"},
+    "pyrt.volume": {"Volume", "VolumeCollection"},
     "pyrt.errors": set(errors.__all__),
 }
 DOORS = sorted((TOP / "pyrt/_native").glob("*.pyx"))

@@ -40,11 +40,25 @@ int do_overlay(struct init *init, struct prt_error *err)
 	return fd < 0 ? check(fd, "open", point, err) : prt_mount_set(fd, op->b, 0, 0, err);
 }
 
+/* What is at `path` below the directory `top` now: no link that a container has put there leads out of it. */
+static int open_below(const char *top, const char *path, struct prt_error *err)
+{
+	cleanup_fd int root = sys_openat(AT_FDCWD, top, O_PATH | O_DIRECTORY, 0);
+
+	return root < 0 ? check(root, "open", top, err) : prt_path_open(root, path, O_PATH, 0, 0, err);
+}
+
 int do_open_tree(struct init *init, struct prt_error *err)
 {
 	const struct prt_op *op = init->op;
-	int fd = prt_mount_clone(AT_FDCWD, text(init, op->source), !!(op->flags & PRT_RECURSIVE), err);
+	int recursive = !!(op->flags & PRT_RECURSIVE), fd;
 
+	if (op->path) {
+		cleanup_fd int place = open_below(text(init, op->source), op_path(init), err);
+		fd = place < 0 ? -1 : prt_mount_clone(place, "", recursive, err);
+	} else {
+		fd = prt_mount_clone(AT_FDCWD, text(init, op->source), recursive, err);
+	}
 	init->slots[op->a] = fd;
 	return fd < 0 ? -1 : 0;
 }

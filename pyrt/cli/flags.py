@@ -89,7 +89,15 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
         many("--device-write-iops", "device_write_iops", values.plain, "PATH:NUMBER", "operations in a second"),
     ),
     "Files": (
-        many("-v --volume", "mounts", values.bind, "SOURCE:TARGET[:OPTIONS]", "bind a directory or file of the host"),
+        many(
+            "-v --volume",
+            "mounts",
+            values.bind,
+            "SOURCE:TARGET[:OPTIONS]",
+            "bind a path of the host, or mount a volume",
+        ),
+        many("--volumes-from", "volumes_from", values.plain, "CONTAINER[:ro]", "what a kept container has mounted"),
+        one("--volume-driver", "volume_driver", values.plain, "NAME", "what makes volumes (default local)"),
         many("--mount", "mounts", values.mount, "KEY=VALUE,…", "a mount in the long form"),
         many("--tmpfs", "tmpfs", values.plain, "TARGET[:OPTIONS]", "a file system in memory"),
         one("--shm-size", "shm_size", values.size, "SIZE", "size of /dev/shm (default 64m)"),
@@ -130,7 +138,6 @@ _NETWORK = "there are no networks yet; --network none or host"
 _TRUST = "there are no signed tags; name an image by its digest"
 _LOGS = "the output comes here; there are no logs yet"
 _HEALTH = "there are no health checks yet"
-_VOLUMES = "there are no volumes yet; bind a directory with -v DIR:TARGET"
 
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(["-d", "--detach", "--restart", "--stop-timeout", "--detach-keys"], _DETACHED),
@@ -141,7 +148,6 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(["--log-driver", "--log-opt"], _LOGS),
     **dict.fromkeys(["--health-cmd", "--health-interval", "--health-retries", "--health-timeout"], _HEALTH),
     **dict.fromkeys(["--health-start-period", "--health-start-interval", "--no-healthcheck"], _HEALTH),
-    **dict.fromkeys(["--volume-driver", "--volumes-from"], _VOLUMES),
     "--annotation": "use --label; labels are the annotations of the container",
     "--gpus": "name the devices with --device",
     "--isolation": "there is one kind of isolation on Linux",

@@ -13,14 +13,15 @@ __all__ = ["command"]
 
 @verb("rm")
 @click.argument("containers", metavar="CONTAINER...", nargs=-1, required=True)
+@click.option("-v", "--volumes", is_flag=True, help="Also the anonymous volumes that were made for them.")
 @click.pass_obj
-def command(root: str | None, containers: tuple[str, ...]) -> int:
+def command(root: str | None, containers: tuple[str, ...], volumes: bool) -> int:
     """Remove containers that have ended, with what their programs have written."""
     failed = False
     with opened(root) as engine:
         for name in containers:
             try:
-                engine.containers.get(name).remove()
+                engine.containers.get(name).remove(v=volumes)
             except PyrtError as error:
                 failed = True
                 complain(str(error))

@@ -1,7 +1,8 @@
-"""What the verbs on images have in common: the engine they work on, and options that several of them have."""
+"""What the verbs have in common: the engine they work on, and options that several of them have."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from pyrt.errors import InvalidOption
 if TYPE_CHECKING:
     from pyrt.engine import Engine
 
-__all__ = ["filters", "format_option", "opened", "read_filters", "verb"]
+__all__ = ["agrees", "filters", "format_option", "opened", "read_filters", "verb"]
 
 _TRUE = frozenset({"1", "t", "T", "true", "True", "TRUE"})  # docker's
 _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
@@ -50,6 +51,12 @@ class Verb(click.Command):
 def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a function a verb of this name."""
     return click.command(name, cls=Verb)
+
+
+def agrees(question: str) -> bool:
+    """Ask on the terminal, or whatever stdin is; only a yes is one."""
+    click.echo(question, nl=False)
+    return sys.stdin.readline().strip().lower() == "y"
 
 
 def filters(verb: F) -> F:

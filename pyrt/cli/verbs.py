@@ -36,6 +36,7 @@ VERBS = {
     "run": "Run a program in a new container.",
     "save": "Write images as an archive.",
     "tag": "Give an image one more name.",
+    "volume": "Make, list, copy and remove volumes.",
 }
 MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

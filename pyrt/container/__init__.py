@@ -26,6 +26,7 @@ from pyrt.container.stop import parse_signal
 from pyrt.container.tmpfs import parse_tmpfs
 from pyrt.container.ulimits import Ulimit, parse_ulimit
 from pyrt.container.user import resolve_user
+from pyrt.container.volumes import VolumeWish, inherited, parse_volumes_from
 from pyrt.container.wishes import Wishes, read_wishes
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ __all__ = [
     "Result",
     "RunOptions",
     "Ulimit",
+    "VolumeWish",
     "Wishes",
     "build",
     "check_create",
@@ -72,6 +74,7 @@ __all__ = [
     "check_timeout",
     "follow",
     "follow_logs",
+    "inherited",
     "kept_config",
     "log_bytes",
     "new_container",
@@ -88,6 +91,7 @@ __all__ = [
     "parse_tmpfs",
     "parse_ulimit",
     "parse_volume",
+    "parse_volumes_from",
     "parse_weight",
     "printed_logs",
     "read_logs",

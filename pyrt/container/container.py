@@ -251,8 +251,11 @@ class Container(Executing, Generic[ImageT]):
             return make()
 
     def remove(self, *, force: bool = False, v: bool = False) -> None:
-        """Remove it with all that it has written; `force` kills it first. Raises WrongState while it runs."""
-        life.remove(self._keeping, self._kept, force=force)
+        """Remove it with all that it has written; `force` kills it first, `v` removes the volumes made for it too.
+
+        One of these that another container uses stays. Raises WrongState while it runs.
+        """
+        life.remove(self._keeping, self._kept, force=force, volumes=v)
 
     @property
     def has_tty(self) -> bool:

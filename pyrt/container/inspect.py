@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pyrt.container.condition import Condition
 from pyrt.container.create_options import check_create
 from pyrt.container.documents import options_from_document
+from pyrt.container.mount import Mount
 from pyrt.container.record import KeptContainer
 from pyrt.container.sizes import size
 
@@ -40,7 +42,7 @@ def inspect(kept: KeptContainer, condition: Condition, directory: str) -> dict[s
         "RestartCount": condition.restarts,
         "Driver": "overlay",
         "Platform": "linux",
-        "HostConfig": _host_config(options),
+        "HostConfig": _host_config(kept, options),
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
@@ -49,7 +51,7 @@ def inspect(kept: KeptContainer, condition: Condition, directory: str) -> dict[s
                 "WorkDir": f"{directory}/work",
             },
         },
-        "Mounts": [],
+        "Mounts": [_mount(each) for each in kept.mounts],
         "Config": _config(kept, options),
         "NetworkSettings": {"Networks": {}, "Ports": {}},
     }
@@ -95,10 +97,10 @@ def _config(kept: KeptContainer, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _host_config(options: Mapping[str, Any]) -> dict[str, Any]:
+def _host_config(kept: KeptContainer, options: Mapping[str, Any]) -> dict[str, Any]:
     policy, log = check_create(options)  # type: ignore[arg-type] # the same mapping, read by its keys alone
     return {
-        "Binds": _binds(options.get("volumes")),
+        "Binds": [_bind(each) for each in kept.mounts] or None,
         "LogConfig": {"Type": log.driver, "Config": dict((options.get("log_config") or {}).get("Config") or {})},
         "NetworkMode": options.get("network_mode") or "none",
         "RestartPolicy": {"Name": policy.name, "MaximumRetryCount": policy.retries},
@@ -122,12 +124,19 @@ def _bytes(given: int | str | None) -> int:
     return given if isinstance(given, int) and given < 0 else size(given or 0, "size")
 
 
-def _binds(volumes: Any) -> list[str] | None:
-    if not volumes:
-        return None
-    if not isinstance(volumes, Mapping):
-        return list(volumes)
-    return [
-        f"{source}:{each}" if isinstance(each, str) else f"{source}:{each['bind']}:{each.get('mode') or 'rw'}"
-        for source, each in volumes.items()
-    ]
+def _bind(mount: Mount) -> str:
+    return f"{os.fspath(mount.source or '')}:{mount.target}" + ":ro" * mount.read_only
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    source = os.fspath(mount.source or "")
+    name = {"Name": source, "Driver": "local"} if mount.type == "volume" else {}
+    return {
+        "Type": mount.type,
+        **name,
+        "Source": source,
+        "Destination": mount.target,
+        "Mode": "ro" if mount.read_only else "",
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation or ("" if name else "rprivate"),
+    }

@@ -72,3 +72,4 @@ class Keeping(Generic[ImageT]):
     commit: Committer[ImageT]
     launching: Launching
     emit: Callable[[str, KeptContainer, dict[str, Any]], None]
+    remove_volume: Callable[[str], None]

@@ -96,6 +96,10 @@ class KeptStore:
         """Say how a container is at this moment."""
         return observe(container, self.directory(container), lambda: self._is_locked(container))
 
+    def is_running(self, container: KeptContainer) -> bool:
+        """Say whether its program runs, be it paused or about to be started again."""
+        return self.condition(container).is_running
+
     def borrow(self, container: KeptContainer) -> FileLock:
         """Keep a container that does not run from being started, changed or removed by others.
 

@@ -18,7 +18,16 @@ from pyrt.container.documents import options_from_document, options_to_document
 from pyrt.container.keeping import Keeping
 from pyrt.container.record import KeptContainer
 from pyrt.container.stop import parse_signal
-from pyrt.errors import ContainerNotFound, InvalidOption, NotFound, Unavailable, Unsupported, WrongState
+from pyrt.errors import (
+    ContainerNotFound,
+    InvalidOption,
+    NotFound,
+    ResourceBusy,
+    Unavailable,
+    Unsupported,
+    VolumeNotFound,
+    WrongState,
+)
 from pyrt.runtime.cgroups import Cgroup
 from pyrt.runtime.link import Link, Told
 from pyrt.runtime.protocol import Attach, Message, Order, Policy
@@ -61,7 +70,7 @@ def is_over(keeping: Keeping[Any], kept: KeptContainer) -> bool:
     if now.status != "exited" or not now.started_ns:
         return False
     with suppress(ContainerNotFound, WrongState):
-        remove(keeping, kept)
+        remove(keeping, kept, volumes=True)
     return True
 
 
@@ -276,8 +285,11 @@ def _of_namespace(first: int) -> list[int]:
     return sorted(found)
 
 
-def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False) -> None:
-    """Remove a container with all that it has written; `force` kills it first. Raises WrongState while it runs."""
+def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False, volumes: bool = False) -> None:
+    """Remove a container with all that it has written; `force` kills it first. Raises WrongState while it runs.
+
+    `volumes`: also those that were made for it, unless another container uses them.
+    """
     now = condition(keeping, kept)
     if now.is_running and not force:
         message = f"container {kept.name} is {now.status}: stop it first, or force the removal"
@@ -288,6 +300,9 @@ def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False) -
         keeping.uppers.remove(kept.id)
         keeping.store.forget(kept)  # last: who is killed before may remove it again
         lock.unlink()
+    for name in kept.anonymous if volumes else ():
+        with suppress(VolumeNotFound, ResourceBusy):
+            keeping.remove_volume(name)
     keeping.emit("destroy", kept, {})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pyrt.container.checks import container_path, fail, sequence, text
@@ -29,6 +29,10 @@ class Mount:
     `readonly` insists on it; `writable` brings them as they are; `disabled` leaves them behind. `tmpfs_size` is in
     bytes, and half of the memory where it is not given; `tmpfs_mode` are permissions, 0o1777 where not given.
     `create_source` makes the directory where there is none, as `docker run -v` does.
+
+    A volume that there is not yet is made, with `driver` (default "local"), `driver_opts` and `labels`; without a
+    source it is an anonymous one. `no_copy` leaves it empty, where otherwise its first container fills it with what the
+    image has at the target. `subpath` is what is mounted of it, a path that no link leads out of the volume.
     """
 
     target: str
@@ -40,6 +44,11 @@ class Mount:
     tmpfs_size: int | str | None = None
     tmpfs_mode: int | None = None
     create_source: bool = False
+    no_copy: bool = False
+    labels: Mapping[str, str] | None = field(default=None, hash=False)
+    driver: str | None = None
+    driver_opts: Mapping[str, str] | None = field(default=None, hash=False)
+    subpath: str = ""
 
 
 def parse_volume(value: str, *, argument: str = "volumes") -> Mount:
@@ -64,9 +73,9 @@ def parse_mount(value: str, *, argument: str = "mounts") -> Mount:
     for entry in _fields(value, argument):
         key, _, given = entry.partition("=")
         name, found = _field(key.strip().lower(), given, argument)
-        if name in fields:
+        if name in fields and not isinstance(found, dict):
             fail(argument, f"{key!r} is given twice in {value!r}")
-        fields[name] = found
+        fields[name] = fields.get(name, {}) | found if isinstance(found, dict) else found
     if "target" not in fields:
         fail(argument, f"{value!r} names no target")
     fields.pop("consistency", None)
@@ -114,7 +123,9 @@ def _volume(source: str, target: str, options: str, argument: str) -> Mount:
     if not source.startswith("/") and ("/" in source or source.startswith((".", "~"))):
         fail(argument, f"{source!r} is neither an absolute path on the host nor the name of a volume")
     words = options.split(",")
-    if unknown := set(words) - _NO_EFFECT - {"ro"} - set(PROPAGATIONS):
+    kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
+    own = {"ro", "nocopy"} if kind == "volume" else {"ro"}
+    if unknown := set(words) - _NO_EFFECT - own - set(PROPAGATIONS):
         word = min(unknown)
         reason = (
             "SELinux labels are left as they are" if word in _RELABEL else f"not of ro, rw, {', '.join(PROPAGATIONS)}"
@@ -123,9 +134,9 @@ def _volume(source: str, target: str, options: str, argument: str) -> Mount:
     propagations = [word for word in words if word in PROPAGATIONS]
     if len(propagations) > 1 or {"ro", "rw"} <= set(words):
         fail(argument, f"the options of {source}:{target} contradict each other: {options!r}")
-    kind: Literal["bind", "volume"] = "bind" if source.startswith("/") else "volume"
     propagation = propagations[0] if propagations else None
-    return Mount(container_path(target, argument), source, kind, "ro" in words, propagation)
+    path, no_copy = container_path(target, argument), "nocopy" in words
+    return Mount(path, source, kind, "ro" in words, propagation, no_copy=no_copy)
 
 
 def _fields(value: str, argument: str) -> list[str]:
@@ -162,6 +173,15 @@ def _field(key: str, given: str, argument: str) -> tuple[str, object]:
             return "tmpfs_size", parse_size(given, argument=argument)
         case "tmpfs-mode":
             return "tmpfs_mode", _octal(given, argument)
+        case "volume-nocopy":
+            return "no_copy", _flag(key, given, argument)
+        case "volume-subpath":
+            return "subpath", given
+        case "volume-driver":
+            return "driver", given
+        case "volume-label" | "volume-opt":
+            name, _, text_of_it = given.partition("=")
+            return "labels" if key == "volume-label" else "driver_opts", {name: text_of_it}
         case "consistency":
             return "consistency", _one_of(given, tuple(_NO_EFFECT - {"", "rw"}), key, argument)
     fail(argument, f"{key!r} is not a field of a mount")

@@ -3,36 +3,73 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pyrt.container.checks import boolean, container_path, fail, host_path, integer
+from pyrt.container.checks import boolean, container_path, fail, host_path, integer, text
 from pyrt.container.host import HostFacts
 from pyrt.container.mount import PROPAGATIONS, RECURSIONS, Mount, mounts, volumes
 from pyrt.container.options import RunOptions
 from pyrt.container.sizes import size
 from pyrt.container.tmpfs import merge_options, tmpfs
+from pyrt.container.volumes import VolumeWish, parse_volumes_from, wish
 from pyrt.errors import Unsupported
 from pyrt.oci.spec import Mount as SpecMount
 
-__all__ = ["asked_mounts", "created_sources", "rootfs_propagation"]
+__all__ = ["Asked", "asked_mounts", "created_sources", "rootfs_propagation"]
 
 _RECURSIVE_READ_ONLY = (5, 12)  # mount_setattr(2)
 
 
-def asked_mounts(options: RunOptions, host: HostFacts, in_userns: bool) -> tuple[SpecMount, ...]:
-    """Give the mounts of volumes=, mounts= and tmpfs=, a parent before what lies in it.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The mounts that a container was asked to have, a parent before what lies in it.
 
-    A source must exist, unless its Mount says create_source. Raises InvalidOption, also for two mounts at one place,
-    and Unsupported for volumes, which this release does not have.
+    Those of volumes are in `mounts` with the type PENDING. `passed_on` are all that another container gets from this
+    one by volumes_from.
     """
+
+    mounts: tuple[SpecMount, ...]
+    volumes: tuple[VolumeWish, ...]
+    passed_on: tuple[Mount, ...]
+
+
+def asked_mounts(
+    options: RunOptions,
+    host: HostFacts,
+    in_userns: bool,
+    *,
+    of_image: Sequence[str] = (),
+    inherited: Sequence[Mount] = (),
+) -> Asked:
+    """Give the mounts of volumes=, mounts= and tmpfs=, then of `inherited`, then of the image's VOLUMEs.
+
+    Of the last two none is where there is a mount already. A source must exist, unless its Mount says create_source.
+    Raises InvalidOption, also for two mounts at one place.
+    """
+    driver = None if options.get("volume_driver") is None else text(options.get("volume_driver"), "volume_driver")
+    parse_volumes_from(options.get("volumes_from"))
     found: dict[str, SpecMount] = {}
-    for argument, mount in _asked(options):
-        placed = mount if isinstance(mount, SpecMount) else _lowered(mount, argument, host, in_userns)
-        if placed.destination == "/":
+    wishes: list[VolumeWish] = []
+    passed_on: list[Mount] = []
+    further = [*(("volumes_from", mount) for mount in inherited), *(("volumes", Mount(path)) for path in of_image)]
+    asked = _asked(options)
+    for index, (argument, mount) in enumerate([*asked, *further]):
+        placed = mount if isinstance(mount, SpecMount) else _lowered(mount, argument, host, in_userns, driver)
+        point = placed.pending if isinstance(placed, VolumeWish) else placed
+        if point.destination == "/":
             fail(argument, "the root itself cannot be mounted over")
-        if placed.destination in found:
-            fail(argument, f"{placed.destination} is a mount point already")
-        found[placed.destination] = placed
-    return tuple(sorted(found.values(), key=lambda mount: mount.destination.count("/")))
+        if point.destination in found:
+            if index >= len(asked):
+                continue
+            fail(argument, f"{point.destination} is a mount point already")
+        found[point.destination] = point
+        if isinstance(placed, VolumeWish):
+            wishes.append(placed)
+        if isinstance(mount, Mount) and mount.type != "tmpfs":
+            passed_on.append(placed.mount if isinstance(placed, VolumeWish) else mount)
+    in_order = tuple(sorted(found.values(), key=lambda mount: mount.destination.count("/")))
+    return Asked(in_order, tuple(wishes), tuple(passed_on))
 
 
 def created_sources(options: RunOptions) -> tuple[str, ...]:
@@ -61,12 +98,16 @@ def _asked(options: RunOptions) -> list[tuple[str, Mount | SpecMount]]:
     return found
 
 
-def _lowered(mount: Mount, argument: str, host: HostFacts, in_userns: bool) -> SpecMount:
+def _lowered(
+    mount: Mount, argument: str, host: HostFacts, in_userns: bool, driver: str | None
+) -> SpecMount | VolumeWish:
     target = container_path(mount.target, argument)
     if mount.type == "volume":
-        source = mount.source or "an anonymous one"
-        reason = "there are no volumes yet; bind a directory of the host instead"
-        raise Unsupported(f"volume {source} at {target}", reason)
+        _check_recursive(mount, target, argument)
+        read_only = [_read_only(mount, target, host)] if boolean(mount.read_only, argument) else []
+        return wish(mount, target, argument, tuple(read_only), driver)
+    if mount.no_copy or mount.subpath or mount.labels or mount.driver or mount.driver_opts:
+        fail(argument, f"{target}: no_copy, subpath, labels, driver and driver_opts are for volumes alone")
     if mount.type == "tmpfs":
         return _tmpfs(mount, target, argument)
     if mount.type != "bind":
@@ -75,8 +116,7 @@ def _lowered(mount: Mount, argument: str, host: HostFacts, in_userns: bool) -> S
         fail(argument, f"{target}: tmpfs_size and tmpfs_mode are not for a bind mount")
     source = host_path(mount.source, argument)
     _check_source(source, mount.create_source, argument)
-    if mount.recursive not in RECURSIONS:
-        fail(argument, f"{target}: recursive is {mount.recursive!r}, none of {', '.join(RECURSIONS)}")
+    _check_recursive(mount, target, argument)
     words = ["bind" if mount.recursive == "disabled" else "rbind"]
     if boolean(mount.read_only, argument):
         words.append(_read_only(mount, target, host))
@@ -95,6 +135,11 @@ def _tmpfs(mount: Mount, target: str, argument: str) -> SpecMount:
     if mount.tmpfs_mode is not None:
         words.append(f"mode={integer(mount.tmpfs_mode, argument, 0, 0o7777):o}")
     return SpecMount(target, "tmpfs", "tmpfs", merge_options(words, argument))
+
+
+def _check_recursive(mount: Mount, target: str, argument: str) -> None:
+    if mount.recursive not in RECURSIONS:
+        fail(argument, f"{target}: recursive is {mount.recursive!r}, none of {', '.join(RECURSIONS)}")
 
 
 def _check_source(source: str, create: bool, argument: str) -> None:

@@ -87,6 +87,11 @@ class RunOptions(TypedDict, total=False):
 
     **Files**
       volumes         {"/host": {"bind": "/target", "mode": "ro"}} or ["/host:/target:ro,rslave"]. The source exists.
+                      A name is that of a volume ("data:/target:nocopy"), made where there is none (see Engine.volumes);
+                      a target alone is a new anonymous one, as is each VOLUME of the image. An anonymous volume goes
+                      with its container.
+      volumes_from    ["box", "other:ro"]: kept containers, all of whose binds and volumes are mounted here too.
+      volume_driver   what makes volumes that there are not yet; default "local".
       mounts          list of Mount, or of text as `docker run --mount` takes it.
       tmpfs           {"/run": "size=64m,mode=1777"} or ["/run:size=64m"]; noexec, nosuid and nodev unless you say exec,
                       suid or dev.
@@ -169,6 +174,8 @@ class RunOptions(TypedDict, total=False):
     device_write_iops: Sequence[str | Mapping[str, str | int]] | None
 
     volumes: Mapping[str | os.PathLike[str], Mapping[str, str | bool] | str] | Sequence[str] | None
+    volumes_from: Sequence[str] | None
+    volume_driver: str | None
     mounts: Sequence[Mount | str] | None
     tmpfs: Mapping[str, str] | Sequence[str] | None
     shm_size: Size | None

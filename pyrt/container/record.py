@@ -10,6 +10,7 @@ from typing import Any
 
 from pyrt.container.command import combine
 from pyrt.container.env import parse_env
+from pyrt.container.mount import Mount
 from pyrt.container.options import RunOptions
 from pyrt.container.spec import labels
 from pyrt.oci.config import ImageConfig
@@ -23,7 +24,16 @@ VERSION = 2
 
 def from_version_1(record: Any) -> Any:
     """Give the document of version 2."""
-    return {**record, "base": None, "words": None, "options": {}, "has_run": True, "error": ""}
+    return {
+        **record,
+        "base": None,
+        "words": None,
+        "options": {},
+        "has_run": True,
+        "error": "",
+        "mounts": [],
+        "anonymous": [],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,8 @@ class KeptContainer:
     `settings` is its image's configuration with what its options changed, `base` the image's own, both in JSON.
     `words` and `options` are what it was asked for with. `has_run` says that another process than a monitor has run
     it: then `exit_code` tells how that ended, None while it runs, and where its owner died before it could note the
-    end. `error` is why it could not be started.
+    end. `error` is why it could not be started. `mounts` are its binds and volumes, each with its name, `anonymous`
+    the volumes that were made for it.
     """
 
     id: str
@@ -52,6 +63,13 @@ class KeptContainer:
     options: Mapping[str, Any] = field(default_factory=dict)
     has_run: bool = False
     error: str = ""
+    mounts: tuple[Mount, ...] = ()
+    anonymous: tuple[str, ...] = ()
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The names of its volumes."""
+        return tuple(str(mount.source) for mount in self.mounts if mount.type == "volume")
 
     @property
     def config(self) -> ImageConfig:
@@ -82,6 +100,8 @@ class KeptContainer:
             "options": self.options,
             "has_run": self.has_run,
             "error": self.error,
+            "mounts": [_packed(each) for each in self.mounts],
+            "anonymous": list(self.anonymous),
         }
 
     @classmethod
@@ -104,7 +124,27 @@ class KeptContainer:
             record["options"],
             record["has_run"],
             record["error"],
+            tuple(_unpacked(each) for each in record["mounts"]),
+            tuple(record["anonymous"]),
         )
+
+
+def _packed(mount: Mount) -> dict[str, Any]:
+    """Give what another start, or another container, needs to have the same mount."""
+    return {
+        "type": mount.type,
+        "source": os.fsencode(mount.source or ""),
+        "target": os.fsencode(mount.target),
+        "read_only": mount.read_only,
+        "propagation": mount.propagation,
+        "recursive": mount.recursive,
+        "subpath": os.fsencode(mount.subpath),
+    }
+
+
+def _unpacked(record: Mapping[str, Any]) -> Mount:
+    texts = {key: os.fsdecode(record[key]) for key in ("source", "target", "subpath")}
+    return Mount(**{**record, **texts})
 
 
 def new_container(id: str, name: str | None, **fields: Any) -> KeptContainer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyrt.container.blkio import block_io
 from pyrt.container.checks import boolean, container_path, fail, integer, mapping, sequence, text
@@ -20,6 +20,7 @@ from pyrt.container.etc import etc_files, read_names
 from pyrt.container.filesystems import default_mounts
 from pyrt.container.host import HostFacts
 from pyrt.container.limits import cpu, memory, oom_score_adj, pids
+from pyrt.container.mount import Mount as AskedMount
 from pyrt.container.mounts import asked_mounts, created_sources, rootfs_propagation
 from pyrt.container.namespaces import Modes, namespaces, read_modes
 from pyrt.container.options import RunOptions, check_names
@@ -28,6 +29,7 @@ from pyrt.container.sizes import size
 from pyrt.container.stop import parse_signal
 from pyrt.container.sysctls import sysctls
 from pyrt.container.ulimits import check_ulimits, ulimits
+from pyrt.container.volumes import PENDING, VolumeWish
 from pyrt.container.wishes import read_wishes
 from pyrt.oci.config import ImageConfig
 from pyrt.oci.spec import Linux, Mount, Process, Resources, Rlimit, Root, Spec, User
@@ -56,7 +58,8 @@ class Draft:
     """All of a Bundle but the mounts of its root.
 
     `seccomp` is a profile as pyrt.runtime.seccomp.Filters takes it: None is the default one. `created_sources` are
-    directories of the host that the caller asked to be made before the mounts.
+    directories of the host that the caller asked to be made before the mounts. `volumes` are those whose mounts are
+    still to be found, and `passed_on` the mounts that others get by volumes_from.
     """
 
     spec: Spec
@@ -67,6 +70,14 @@ class Draft:
     stop_signal: int
     scratch_bytes: int | None
     created_sources: tuple[str, ...]
+    volumes: tuple[VolumeWish, ...] = ()
+    passed_on: tuple[AskedMount, ...] = ()
+
+    def with_volumes(self, found: Mapping[str, Mount], names: Mapping[str, str]) -> Draft:
+        """Give the Draft whose volumes are known: their mounts and names, both by the place in the container."""
+        mounts = tuple([found[m.destination] if m.type == PENDING else m for m in self.spec.mounts])
+        passed_on = tuple([replace(m, source=names[m.target]) if m.type == "volume" else m for m in self.passed_on])
+        return replace(self, spec=replace(self.spec, mounts=mounts), volumes=(), passed_on=passed_on)
 
     def bundle(self, mounts: tuple[Mount, ...]) -> Bundle:
         """Give the Bundle whose root these mounts make."""
@@ -82,20 +93,21 @@ def build(
     user: Lookup | Identity,
     *,
     container_id: str,
+    inherited: Sequence[AskedMount] = (),
 ) -> Draft:
     """Decide everything about a container with Docker's rules and defaults.
 
-    `args` None means the image's command. `user` finds who the program runs as, or is who it was found to be. Raises
-    InvalidOption naming the option that is wrong, Unsupported for what this host or this release cannot give, and what
-    `user` raises.
+    `args` None means the image's command. `user` finds who the program runs as, or is who it was found to be.
+    `inherited` are the mounts of the containers that volumes_from names. Raises InvalidOption naming the option that is
+    wrong, Unsupported for what this host or this release cannot give, and what `user` raises.
     """
     check_names(options)
     read_wishes(options)
     request = _request(options, host)
     modes = request.modes
     identity = find_identity(config, options, user)
-    asked = asked_mounts(options, host, modes.user)
-    mounted = frozenset([mount.destination for mount in asked])
+    asked = asked_mounts(options, host, modes.user, of_image=config.volumes, inherited=inherited)
+    mounted = frozenset([mount.destination for mount in asked.mounts])
     names = read_names(options, container_id, own_uts=modes.uts, own_network=modes.network)
     access = device_access(options, privileged=request.privileged, in_userns=modes.user)
     spec = Spec(
@@ -103,8 +115,8 @@ def build(
         root=Root("rootfs", _flag(options, "read_only")),
         hostname=names.hostname if modes.uts else None,
         domainname=names.domainname,
-        mounts=_mounts(request, access, asked, mounted),
-        linux=_linux(request, access, asked, mounted, _cgroups_path(options, container_id)),
+        mounts=_mounts(request, access, asked.mounts, mounted),
+        linux=_linux(request, access, asked.mounts, mounted, _cgroups_path(options, container_id)),
         annotations=labels(config, options),
     )
     return Draft(
@@ -116,6 +128,8 @@ def build(
         stop_signal=_stop_signal(config, options),
         scratch_bytes=_scratch_bytes(options),
         created_sources=created_sources(options),
+        volumes=asked.volumes,
+        passed_on=asked.passed_on,
     )
 
 

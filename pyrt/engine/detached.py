@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from pyrt.container import (
     KeptStore,
     build,
     check_create,
+    inherited,
     kept_config,
     new_container,
     options_from_document,
     options_to_document,
+    parse_mount,
     run_options,
 )
 from pyrt.engine.launcher import make_sources
@@ -65,31 +67,34 @@ class Detached:
         """Make a container without starting it. Raises what a run raises before its start, and NameInUse."""
         check_create(options)
         container_id = os.urandom(32).hex()
-        with closing(view):
+        with closing(view), ExitStack() as undo:
             asked = run_options(options)
             draft = self._launcher.draft(view, args, asked, container_id)
-            snapshotter = self._launcher.snapshotter(view, draft)
-            in_userns = check_keepable(view, snapshotter)
+            in_userns = check_keepable(view, self._launcher.snapshotter(view, draft))
+            name, lowers = options.get("name") or container_id[:12], view.lowers(user_namespace=in_userns)
+            draft, volumes = self._launcher.volumes(draft, lowers, name, is_passing=False)
+            undo.callback(volumes.undo)
             record = new_container(
                 container_id,
-                options.get("name"),
+                name,
                 image=view.name,
                 image_id=view.image_id,
                 chain=view.chain,
-                lowers=view.lowers(user_namespace=in_userns),
+                lowers=lowers,
                 settings=kept_config(view.config, args, asked),
                 args=draft.spec.process.args,
                 in_user_namespace=in_userns,
                 base=config_to_json(view.config),
                 words=None if args is None else tuple(os.fspath(each) for each in args),
-                options=options_to_document(options),
+                options=options_to_document(placed(options)),
+                mounts=draft.passed_on,
+                anonymous=volumes.anonymous,
             )
             with self._store.add(record):
-                try:
-                    self._uppers(in_userns).prepare(record.id, record.lowers)
-                except BaseException:
-                    self._store.forget(record)
-                    raise
+                undo.callback(self._store.forget, record)
+                self._uppers(in_userns).prepare(record.id, record.lowers)
+            undo.pop_all()
+            volumes.ended()
         return record
 
     def start(self, record: KeptContainer, before: Callable[[Link], None] = lambda link: None) -> Link:
@@ -100,9 +105,9 @@ class Detached:
         lock = self._store.borrow(record)
         try:
             record = self._store.find(record.id)
-            bundle, draft = self._bundle(record)
-            keep = self._keep(record, lock.fileno())
-            link, _ = self._runtime.keep(bundle, keep, profile=draft.seccomp, before=before)
+            with self._bundle(record) as (bundle, draft):
+                keep = self._keep(record, lock.fileno())
+                link, _ = self._runtime.keep(bundle, keep, profile=draft.seccomp, before=before)
         except BaseException as error:
             lock.close()
             if isinstance(error, PyrtError):
@@ -123,11 +128,16 @@ class Detached:
         facts, config = self._launcher.facts, base_config(record)
         return ContainerExecutor(lambda: self._runtime.execs, facts, config, options, draft)
 
-    def _bundle(self, record: KeptContainer) -> tuple[Bundle, Draft]:
-        draft = self._draft(record)
-        make_sources(draft.created_sources)
-        uppers = self._uppers(record.in_user_namespace)
-        return draft.bundle((uppers.mount(record.id, record.lowers),)), draft
+    @contextmanager
+    def _bundle(self, record: KeptContainer) -> Iterator[tuple[Bundle, Draft]]:
+        """Put a container together; its volumes are held until it has started, and is seen to use them itself."""
+        draft, volumes = self._launcher.volumes(self._draft(record), record.lowers, record.name, is_passing=False)
+        try:
+            make_sources(draft.created_sources)
+            uppers = self._uppers(record.in_user_namespace)
+            yield draft.bundle((uppers.mount(record.id, record.lowers),)), draft
+        finally:
+            volumes.ended()
 
     def _draft(self, record: KeptContainer) -> Draft:
         options = options_from_document(record.options)
@@ -139,6 +149,7 @@ class Detached:
             self._launcher.facts,
             self._launcher.lookup(root),
             container_id=record.id,
+            inherited=inherited(record.mounts, read_only=False),
         )
 
     def _keep(self, record: KeptContainer, lock: int) -> Keep:
@@ -164,6 +175,16 @@ class Detached:
             log.max_bytes,
             log.max_files,
         )
+
+
+def placed(options: CreateOptions) -> CreateOptions:
+    """Give the options without the binds and volumes, which are found by now, and in the record with their names."""
+    found = options.copy()
+    for name in ("volumes", "volumes_from"):
+        found.pop(name, None)  # type: ignore[misc] # mypy wants literals
+    mounts = [parse_mount(each) if isinstance(each, str) else each for each in options.get("mounts") or ()]
+    found["mounts"] = [each for each in mounts if each.type == "tmpfs"]
+    return found
 
 
 def base_config(record: KeptContainer) -> ImageConfig:

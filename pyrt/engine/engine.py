@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyrt.runtime.process import Process
     from pyrt.runtime.stdio import Stream
     from pyrt.state import EventFilters, Following, Moment
+    from pyrt.volume import VolumeCollection
 
 __all__ = ["Engine"]
 
@@ -71,6 +72,13 @@ class Engine:
         from pyrt.container import ContainerCollection
 
         return ContainerCollection(self._rooms.keeping)
+
+    @property
+    def volumes(self) -> VolumeCollection:
+        """The volumes of this root: create, get, list, prune (see VolumeCollection)."""
+        from pyrt.volume import VolumeCollection
+
+        return VolumeCollection(self._rooms.volumes)
 
     def run(
         self,

@@ -18,7 +18,7 @@ from pyrt.container import (
     read_wishes,
     resolve_user,
 )
-from pyrt.engine.layers import Kept, Passing
+from pyrt.engine.layers import Kept, NoVolumes, Passing
 from pyrt.errors import ImageNotFound, InvalidOption, SyscallError, Unsupported
 from pyrt.runtime.bundle import Bundle, Rootfs
 from pyrt.runtime.cgroups import is_orphan
@@ -26,6 +26,7 @@ from pyrt.snapshot import Merged, Snapshotter, Snapshotters
 
 if TYPE_CHECKING:
     from pyrt.engine.rooms import Rooms
+    from pyrt.engine.volumes import Volumes
     from pyrt.image import ImageView
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
@@ -45,6 +46,7 @@ class Launcher:
         self.facts = HostFacts.read(runtime.mappings.uids, runtime.mappings.gids)
         self._snapshotters = Snapshotters(f"{root}/copies")
         self._snapshotters.clear(is_orphan)
+        rooms.sweep_volumes()
         self._running: set[Process] = set()
 
     def start(
@@ -64,7 +66,11 @@ class Launcher:
         with ExitStack() as undo:
             undo.callback(view.close)
             draft = self.draft(view, args, options, container_id)
-            root = self._layer(view, draft, args, options, container_id)
+            name = options.get("name") or container_id[:12]
+            lowers = () if view.is_host else view.lowers(user_namespace=False)  # the host's files are copied into none
+            draft, volumes = self.volumes(draft, lowers, name, is_passing=read_wishes(options).remove)
+            undo.callback(volumes.undo)
+            root = self._layer(view, draft, args, options, container_id, volumes.anonymous)
             undo.callback(root.undo)
             make_sources(draft.created_sources)
             process = self._runtime.start(
@@ -76,7 +82,7 @@ class Launcher:
                 text=text,
                 bufsize=bufsize,
                 effective={"storage_driver": root.snapshotter.name},
-                on_end=lambda process, code: self._ended(process, code, view, root),
+                on_end=lambda process, code: self._ended(process, code, view, root, volumes),
             )
             undo.pop_all()
         process.allow_exec(ContainerExecutor(lambda: self._runtime.execs, self.facts, view.config, options, draft))
@@ -96,7 +102,8 @@ class Launcher:
             # those of the host are each at a place of its own
             return self.lookup(Merged(lowers[:1] if view.is_host else lowers))(user, groups)
 
-        return build(view.config, args, options, self.facts, lookup, container_id=container_id)
+        inherited = self._rooms.inherited(options)
+        return build(view.config, args, options, self.facts, lookup, container_id=container_id, inherited=inherited)
 
     def lookup(self, root: Merged) -> Lookup:
         """Give what finds users in the files of a root."""
@@ -107,19 +114,39 @@ class Launcher:
 
         return lookup
 
+    def volumes(
+        self, draft: Draft, lowers: Sequence[str], user: str, *, is_passing: bool
+    ) -> tuple[Draft, Volumes | NoVolumes]:
+        """Find the volumes of a container, and make those that there are not."""
+        if not draft.volumes:
+            return draft, NoVolumes()
+        from pyrt.engine.volumes import attach
+
+        return attach(self._rooms.volumes, draft, lowers, user, is_passing=is_passing)
+
     def _layer(
-        self, view: ImageView, draft: Draft, args: Args | None, options: RunOptions, container_id: str
+        self,
+        view: ImageView,
+        draft: Draft,
+        args: Args | None,
+        options: RunOptions,
+        container_id: str,
+        anonymous: tuple[str, ...],
     ) -> Passing | Kept:
         """Decide where the container writes to, and how long that lasts."""
         snapshotter = self.snapshotter(view, draft)
         if not read_wishes(options).remove:
-            return self._rooms.keep(view, draft, args, options, snapshotter, container_id)
+            return self._rooms.keep(view, draft, args, options, snapshotter, container_id, anonymous)
         return Passing(snapshotter, f"{self._runtime.owner}-{container_id}")
 
-    def _ended(self, process: Process, code: int, view: ImageView, root: Passing | Kept) -> None:
+    def _ended(
+        self, process: Process, code: int, view: ImageView, root: Passing | Kept, volumes: Volumes | NoVolumes
+    ) -> None:
         self._running.discard(process)
-        root.ended(code)
-        view.close()
+        with ExitStack() as further:
+            further.callback(view.close)
+            further.callback(volumes.ended)
+            root.ended(code)
 
     def snapshotter(self, view: ImageView, draft: Draft) -> Snapshotter:
         """Overlay where the kernel gives it; a copy where it does not, unless that would be the whole machine."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pyrt.snapshot import Snapshotter, Uppers
     from pyrt.state import FileLock
 
-__all__ = ["Kept", "Passing"]
+__all__ = ["Kept", "NoVolumes", "Passing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,16 @@ class Kept:
         """Note how its program ended; `code` is a returncode of subprocess."""
         self.store.ended(self.record.id, code if code >= 0 else 128 - code)
         self.lock.close()
+
+
+@dataclass(frozen=True, slots=True)
+class NoVolumes:
+    """What a container without volumes holds of them (see pyrt.engine.volumes, which its start does not load)."""
+
+    anonymous: tuple[str, ...] = ()
+
+    def undo(self) -> None:
+        """Take back nothing."""
+
+    def ended(self) -> None:
+        """Let go of nothing."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyrt.engine.layers import Kept
 
 if TYPE_CHECKING:
-    from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, RunOptions
+    from pyrt.container import Draft, Keeping, KeptContainer, KeptStore, Mount, RunOptions
     from pyrt.engine.detached import Detached
     from pyrt.engine.launcher import Launcher
     from pyrt.image import Image, ImageView, Views, Workshop
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
     from pyrt.state import Database, EventLog, Transaction
+    from pyrt.volume import User, VolumeStore
 
 __all__ = ["Rooms"]
 
@@ -37,6 +39,7 @@ class Rooms:
         self._database: Database | None = None
         self._workshop: Workshop | None = None
         self._views: Views | None = None
+        self._volumes: VolumeStore | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -103,13 +106,39 @@ class Rooms:
         return EventLog(self._root)
 
     @property
+    def volumes(self) -> VolumeStore:
+        """The volumes of this root."""
+        with self._lock:
+            if self._volumes is None:
+                from pyrt.state import Leases
+                from pyrt.volume import VolumeStore
+
+                leases = Leases(self.database, f"{self._root}/owners")  # those of images: a database has one place
+                self._volumes = VolumeStore(
+                    self.database,
+                    f"{self._root}/volumes",
+                    leases,
+                    lambda: self.workshop.trees,
+                    users=self._volume_users,
+                )
+            return self._volumes
+
+    @property
     def keeping(self) -> Keeping[Image]:
         """What the verbs on kept containers work with."""
         from pyrt.container import Keeping
         from pyrt.engine.launching import Launchings
 
         uppers = self._uppers(user_namespace=False)
-        return Keeping(self._kept, uppers, self.workshop.trees, self._commit, Launchings(self), self._emit)
+        return Keeping(
+            self._kept,
+            uppers,
+            self.workshop.trees,
+            self._commit,
+            Launchings(self),
+            self._emit,
+            lambda name: self.volumes.remove(name),
+        )
 
     @property
     def detached(self) -> Detached:
@@ -117,6 +146,22 @@ class Rooms:
         from pyrt.engine.detached import Detached
 
         return Detached(self._kept, lambda userns: self._uppers(user_namespace=userns), self.launcher, self.runtime)
+
+    def inherited(self, options: RunOptions) -> list[Mount]:
+        """Give the mounts of the kept containers that volumes_from names. Raises ContainerNotFound, InvalidOption."""
+        if not options.get("volumes_from"):
+            return []
+        from pyrt.container import inherited, parse_volumes_from
+
+        found = []
+        for name, read_only in parse_volumes_from(options.get("volumes_from")):
+            found += inherited(self._kept.find(name).mounts, read_only)
+        return found
+
+    def sweep_volumes(self) -> None:
+        """Take away what dead processes left of volumes, where there are any."""
+        if os.path.isdir(f"{self._root}/volumes"):
+            self.volumes.sweep()
 
     def keep(
         self,
@@ -126,6 +171,7 @@ class Rooms:
         options: RunOptions,
         snapshotter: Snapshotter,
         container_id: str,
+        anonymous: tuple[str, ...] = (),
     ) -> Kept:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
         from pyrt.container import kept_config, new_container, options_to_document
@@ -147,6 +193,8 @@ class Rooms:
             words=None if args is None else tuple(os.fspath(each) for each in args),
             options=options_to_document(options),
             has_run=True,
+            mounts=draft.passed_on,
+            anonymous=anonymous,
         )
         return Kept(self._kept, self._uppers(user_namespace=in_userns), record, self._kept.add(record))
 
@@ -159,7 +207,7 @@ class Rooms:
                 self._workshop.close()
             if self._database is not None:
                 self._database.close()
-            self._launcher = self._workshop = self._database = None
+            self._launcher = self._workshop = self._database = self._volumes = None
             self.disown()
 
     def disown(self) -> None:
@@ -192,6 +240,14 @@ class Rooms:
 
     def _users(self, image_id: Digest) -> Iterable[str]:
         return [each.name for each in self._kept.all() if each.image_id == image_id]
+
+    def _volume_users(self, tx: Transaction) -> Iterable[User]:
+        from pyrt.volume import User
+
+        kept = self._kept
+        return [
+            User(name, each.name, partial(kept.is_running, each)) for each in kept.items(tx) for name in each.volumes
+        ]
 
     def _pinned(self, tx: Transaction) -> Iterable[Digest]:
         return [chain_id for each in self._kept.items(tx) for chain_id in each.chain]

@@ -87,13 +87,14 @@ class MappedTrees:
         gids: IdMap = (),
         latest: int | None = None,
         root: bool = False,
+        path: str = "",
     ) -> Iterator[bytes]:
         """Give the archive of the merged tree (see Trees), by a process that ends with it."""
         from pyrt.layer.merged import stream
 
         with self._guarded():
             self._refuse_closed()
-        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root}
+        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root, "path": path}
         yield from stream(self._user_namespace(), lowers, arguments)
 
     def changes(self, upper: Directory, lowers: Sequence[Directory]) -> tuple[Change, ...]:

@@ -13,18 +13,20 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from pyrt._native import syscalls
+from pyrt._native.path import open_in_root
 from pyrt.errors import InvalidArgument, SyscallError, Unsupported
 from pyrt.layer.apply import is_privileged
 from pyrt.layer.trees import Directory, opened
 from pyrt.layer.worker_process import Worker
 from pyrt.layer.worker_wire import Line, Severed, pair
 
-__all__ = ["mount", "own_namespace", "stream"]
+__all__ = ["descend", "mount", "own_namespace", "stream"]
 
 _FEATURE = "the merged tree of layers"
 _MOST = 500  # OVL_MAX_STACK of the kernel
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _START_SECONDS = 60.0
+_RESOLVE_NO_SYMLINKS = 4  # openat2(2)
 
 
 @contextmanager
@@ -102,6 +104,14 @@ def mount(fds: list[int], paths: Sequence[str]) -> int:
     except SyscallError as e:
         raise Unsupported(_FEATURE, f"{e}: {_explain(e.errno)}") from e
     return _open(fds, paths[0], top)
+
+
+def descend(fds: list[int], top: int, path: str) -> int:
+    """Give a descriptor, added to `fds`, of a directory below `top`, on whose way no link is followed."""
+    if path:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        fds.append(open_in_root(top, path, flags, resolve=_RESOLVE_NO_SYMLINKS))
+    return fds[-1] if path else top
 
 
 def _visible(directories: Sequence[int]) -> list[int]:

@@ -67,11 +67,13 @@ class Trees(Protocol):
         gids: IdMap = (),
         latest: int | None = None,
         root: bool = False,
+        path: str = "",
     ) -> Iterator[bytes]:
         """Give the archive of the one tree that directories, the topmost first, show together: without whiteouts.
 
-        Another process mounts it where nobody else sees it, and ends with the iterator. The options are those of
-        `write`. Owners are as root of the user namespace sees them; a user without subordinate ids is root there.
+        Another process mounts it where nobody else sees it, and ends with the iterator. `path` is a directory of it,
+        reached without links, whose archive alone is wanted. The other options are those of `write`. Owners are as root
+        of the user namespace sees them; a user without subordinate ids is root there.
 
         Raises, while iterating, besides what `write` raises: Unsupported where the kernel gives no overlay of them,
         InvalidArgument for none, PyrtError where the process ended before its work.
@@ -157,11 +159,12 @@ class LocalTrees:
         gids: IdMap = (),
         latest: int | None = None,
         root: bool = False,
+        path: str = "",
     ) -> Iterator[bytes]:
         """Give the archive of the merged tree (see Trees)."""
         from pyrt.layer.merged import own_namespace, stream
 
-        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root}
+        arguments = {"uids": list(uids), "gids": list(gids), "latest": latest, "root": root, "path": path}
         with own_namespace() as user_namespace:
             yield from stream(user_namespace, lowers, arguments)
 

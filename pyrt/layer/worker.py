@@ -124,12 +124,12 @@ def _write(fds: list[int], **options: Any) -> None:
         archive.end()
 
 
-def _write_merged(fds: list[int], paths: list[str], **options: Any) -> None:
-    from pyrt.layer.merged import mount
+def _write_merged(fds: list[int], paths: list[str], path: str, **options: Any) -> None:
+    from pyrt.layer.merged import descend, mount
 
     stream = fds.pop()
     with Line(socket.socket(fileno=stream)) as archive:
-        for piece in write(mount(fds, paths), plain=True, **options):
+        for piece in write(descend(fds, mount(fds, paths), path), plain=True, **options):
             archive.send(piece)
         archive.end()
 

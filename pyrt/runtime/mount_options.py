@@ -38,12 +38,18 @@ ATTRIBUTES = {  # what a word clears, and what it sets then
 }
 RECURSIVE_ATTRIBUTES = {f"r{word}": change for word, change in ATTRIBUTES.items()}
 WITHOUT_EFFECT = {"", "defaults", "async", "nomand"}
+SUBDIRECTORY = "X-mount.subdir="  # mount(8)
+IDMAP = "idmap"  # config.md of the runtime-spec, "mounts"
 PROPAGATION = {"unbindable": MS_UNBINDABLE, "private": MS_PRIVATE, "slave": MS_SLAVE, "shared": MS_SHARED}
 
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """What a list of options says. `is_bind` comes with `is_recursive` for rbind."""
+    """What a list of options says. `is_bind` comes with `is_recursive` for rbind.
+
+    `subdirectory` is what is bound instead of the source itself: a path below it, which no link leads out of.
+    `is_idmapped`: in the container's user namespace ids look as they are on disk.
+    """
 
     attributes: int
     recursive_attributes: int
@@ -52,6 +58,8 @@ class MountOptions:
     is_bind: bool
     is_recursive: bool
     data: tuple[tuple[str, str], ...]
+    subdirectory: str = ""
+    is_idmapped: bool = False
 
     def packed_data(self) -> bytes:
         """Give the data as the plan holds it: key, NUL, value, NUL, …, NUL."""
@@ -61,8 +69,8 @@ class MountOptions:
 def parse(options: Iterable[str]) -> MountOptions:
     """Sort the words of `options`; a later word overrides an earlier one, as in mount(8)."""
     attributes = recursive = propagation = 0
-    is_propagation_recursive = is_bind = is_recursive = False
-    data = []
+    is_propagation_recursive = is_bind = is_recursive = is_idmapped = False
+    subdirectory, data = "", []
     for option in options:
         if option in ATTRIBUTES:
             clear, add = ATTRIBUTES[option]
@@ -75,9 +83,21 @@ def parse(options: Iterable[str]) -> MountOptions:
         elif option.removeprefix("r") in PROPAGATION:
             is_propagation_recursive = option not in PROPAGATION
             propagation = PROPAGATION[option.removeprefix("r")]
+        elif option == IDMAP:
+            is_idmapped = True
+        elif option.startswith(SUBDIRECTORY):
+            subdirectory = option.removeprefix(SUBDIRECTORY)
         elif option not in WITHOUT_EFFECT:
             key, _, value = option.partition("=")
             data.append((key, value))
     return MountOptions(
-        attributes, recursive, propagation, is_propagation_recursive, is_bind, is_recursive, tuple(data)
+        attributes,
+        recursive,
+        propagation,
+        is_propagation_recursive,
+        is_bind,
+        is_recursive,
+        tuple(data),
+        subdirectory,
+        is_idmapped,
     )

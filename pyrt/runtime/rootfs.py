@@ -6,16 +6,19 @@ the host that stays empty for all others; so nothing has to be unmounted or remo
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
-from pyrt.errors import InvalidSpec
+from pyrt._native.path import open_in_root
+from pyrt.errors import InvalidSpec, SyscallError
 from pyrt.oci.spec import Device, Mount
 from pyrt.runtime import mount_options
 from pyrt.runtime.bundle import Bundle, File, Rootfs
-from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, MountOptions
+from pyrt.runtime.mount_options import MS_PRIVATE, MS_REC, SUBDIRECTORY, MountOptions
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 from pyrt.runtime.stack import Clones, Stack, short_name
 from pyrt.snapshot import Merged
@@ -62,11 +65,9 @@ class RootfsWriter:
     def key(self) -> tuple[object, ...]:
         """Give all that `mounts` depends on, so that equal keys have equal fragments."""
         spec, rootfs = self._spec, self._rootfs
-        is_file = tuple(
-            [not os.path.isdir(mount.source) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"]
-        )
+        directories = tuple([is_directory(mount) for mount in (*rootfs.mounts, *spec.mounts) if mount.type == "bind"])
         has_files = tuple([bool(files) for files in self._files_of])
-        options = (self._stage, self._in_user_namespace, self._idmapped, rootfs.scratch_bytes, is_file, has_files)
+        options = (self._stage, self._in_user_namespace, self._idmapped, rootfs.scratch_bytes, directories, has_files)
         return spec.mounts, spec.linux.devices, rootfs.mounts, self._cgroup_mounts, options
 
     def mounts(self) -> tuple[bytes, bytes, bytes]:
@@ -119,7 +120,7 @@ class RootfsWriter:
     def _open_tree(self, mount: Mount, options: MountOptions) -> int:
         slot = self._writer.slot()
         flags = OpFlag.RECURSIVE if options.is_recursive else OpFlag.NONE
-        self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, a=slot)
+        self._writer.add(Kind.OPEN_TREE, flags, source=mount.source, path=options.subdirectory or None, a=slot)
         return slot
 
     def _root(self, stacks: list[Stack | None]) -> list[int | None]:
@@ -208,6 +209,15 @@ class RootfsWriter:
             self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + number)
             self._writer.add(Kind.ATTACH, OpFlag.ON_HOST, path=f"{self._stage}/{CLONES}/{number}", a=slot)
 
+    def _taken(self, destination: str) -> int:
+        """Take the idmapped mount that came with us for a place in the container."""
+        if self._idmapped is None or destination not in self._idmapped.binds:
+            raise InvalidSpec(f"{destination}: only root can mount it with other ids (idmap)", argument="mounts")
+        slot = self._writer.slot()
+        number = len(self._idmapped.directories) + self._idmapped.binds.index(destination)
+        self._writer.add(Kind.TAKE, a=slot, b=FD_MOUNTS + number)
+        return slot
+
     def _directory(self, path: str, mode: int, uid: int = 0, gid: int = 0, xattr: bytes | None = None) -> None:
         self._writer.add(Kind.DIR, path=path, a=mode, b=uid << 32 | gid, data=xattr)
 
@@ -242,8 +252,11 @@ class RootfsWriter:
         flags = OpFlag.MAKE_DIR
         if options.is_bind:
             early = self._early.get(mount.destination)
-            slot = self._open_tree(mount, options) if early is None else early
-            if not os.path.isdir(mount.source):
+            if options.is_idmapped:
+                slot = self._taken(mount.destination)
+            else:
+                slot = self._open_tree(mount, options) if early is None else early
+            if not is_directory(mount):
                 flags = OpFlag.MAKE_FILE
         else:
             slot = writer.slot()
@@ -307,6 +320,24 @@ class RootfsWriter:
         for mount in self._spec.mounts:
             if mount.destination.startswith("/dev/") and mount.type != "bind":
                 self._directory(mount.destination.removeprefix("/dev/"), 0o755)
+
+
+def is_directory(mount: Mount) -> bool:
+    """Say whether what a bind mount shows is a directory now."""
+    below = next((word for word in mount.options if word.startswith(SUBDIRECTORY)), None)
+    if below is None:
+        return os.path.isdir(mount.source)
+    with ExitStack() as opened:
+        top = os.open(mount.source, os.O_PATH | os.O_DIRECTORY)
+        opened.callback(os.close, top)
+        try:
+            place = open_in_root(top, below.removeprefix(SUBDIRECTORY), os.O_PATH)
+        except SyscallError as error:
+            if error.errno in (errno.EACCES, errno.EPERM):  # closed to us, not to the container's ids: most likely one
+                return True
+            raise
+        opened.callback(os.close, place)
+        return stat.S_ISDIR(os.fstat(place).st_mode)
 
 
 def kernel_device(major: int, minor: int) -> int:

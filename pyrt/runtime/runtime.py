@@ -20,14 +20,17 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 from pyrt._native.mount import idmapped
+from pyrt._native.path import open_in_root
 from pyrt._native.spawn import spawn
 from pyrt.errors import CommandError, ResourceBusy, SyscallError, Unsupported
 from pyrt.oci.spec import Mount, Spec
 from pyrt.oci.spec import Process as ProcessSpec
-from pyrt.runtime.bundle import Bundle, Rootfs
+from pyrt.runtime import mount_options
+from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.cgroups import Cgroup, Layout, owner_name, sweep
 from pyrt.runtime.control import Controls, Started, await_start
 from pyrt.runtime.keeper import Keeper
+from pyrt.runtime.mount_options import IDMAP
 from pyrt.runtime.namespaces import clone_flags
 from pyrt.runtime.plan import Planner
 from pyrt.runtime.process import Process, Timings
@@ -199,7 +202,7 @@ class Runtime:
         spec = bundle.spec
         userns = self.user_namespace() if any(each.type == "user" for each in spec.linux.namespaces) else -1
         with ExitStack() as opened:
-            own, lowers = self._idmapped(bundle.rootfs, userns, opened) if userns >= 0 else (None, [])
+            own, lowers = self._idmapped(bundle, userns, opened) if userns >= 0 else (None, [])
             sealed = self.plan(bundle, filter, cgroup, in_user_namespace=userns >= 0, idmapped=own)
             opened.callback(os.close, sealed)
             return spawn(
@@ -233,23 +236,23 @@ class Runtime:
             )
         )
 
-    def _idmapped(self, rootfs: Rootfs, userns: int, opened: ExitStack) -> tuple[Clones | None, list[int]]:
-        """Give what overlays are of with the namespace's ids, for which root alone has the right: a user has one id."""
+    def _idmapped(self, bundle: Bundle, userns: int, opened: ExitStack) -> tuple[Clones | None, list[int]]:
+        """Give what comes with the namespace's ids, for which root alone has the right: a user has one id.
+
+        It is what overlays are of, and what the options of a bind say it of.
+        """
         if os.geteuid() != 0:
             return None, []
-        directories = tuple(clones([Stack.read(mount) for mount in rootfs.mounts if mount.type == "overlay"]))
-        if len(directories) > MAX_CLONES:
+        stacks = [Stack.read(mount) for mount in bundle.rootfs.mounts if mount.type == "overlay"]
+        directories = tuple(clones(stacks))
+        binds = [mount for mount in bundle.spec.mounts if IDMAP in mount.options]
+        if len(directories) + len(binds) > MAX_CLONES:
             reason = f"{len(directories)} file systems below the root, of which a user namespace can have {MAX_CLONES}"
             raise Unsupported("userns_mode", reason)
-        fds = []
-        for directory in directories:
-            try:
-                fds.append(idmapped(directory, userns))
-            except SyscallError as error:
-                reason = f"the file system of {directory} cannot show other ids: {error.strerror} (mount_setattr(2))"
-                raise Unsupported("userns_mode", reason) from error
-            opened.callback(os.close, fds[-1])
-        return Clones(directories, min(line.size for line in self.mappings.uids)) if fds else None, fds
+        fds = [idmapped_tree(directory, userns, opened) for directory in directories]
+        fds += [idmapped_tree(bound_path(mount, opened), userns, opened) for mount in binds]
+        ids = min(line.size for line in self.mappings.uids)
+        return Clones(directories, ids, tuple(mount.destination for mount in binds)) if fds else None, fds
 
     def _end(
         self, process: Process, code: int, slot: int, cgroup: Cgroup, on_end: Callable[[Process, int], None]
@@ -257,6 +260,29 @@ class Runtime:
         self._keeper.drop(slot)
         cgroup.remove()
         on_end(process, code)
+
+
+def idmapped_tree(path: str, userns: int, opened: ExitStack) -> int:
+    """Give a mount with the namespace's ids, which is closed with `opened`. Raises Unsupported."""
+    try:
+        fd = idmapped(path, userns)
+    except SyscallError as error:
+        reason = f"the file system of {path} cannot show other ids: {error.strerror} (mount_setattr(2))"
+        raise Unsupported("userns_mode", reason) from error
+    opened.callback(os.close, fd)
+    return fd
+
+
+def bound_path(mount: Mount, opened: ExitStack) -> str:
+    """Give a path of what a bind mount shows, on which no link can be put meanwhile."""
+    below = mount_options.parse(mount.options).subdirectory
+    if not below:
+        return mount.source
+    top = os.open(mount.source, os.O_PATH | os.O_DIRECTORY)
+    opened.callback(os.close, top)
+    place = open_in_root(top, below, os.O_PATH)
+    opened.callback(os.close, place)
+    return f"/proc/self/fd/{place}"
 
 
 def make_directory(path: str, mode: int) -> None:

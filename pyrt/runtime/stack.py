@@ -27,10 +27,14 @@ _RESOLVE_NO_XDEV = 1  # openat2(2)
 
 @dataclass(frozen=True, slots=True)
 class Clones:
-    """Directories of the host that come as idmapped mounts, and how many ids these have."""
+    """Directories of the host that come as idmapped mounts, and how many ids these have.
+
+    `binds` are the places in the container of those that come after them, and are mounted as they are.
+    """
 
     directories: tuple[str, ...]
     ids: int
+    binds: tuple[str, ...] = ()
 
     def place(self, path: str, top: str) -> str:
         """Give where `path` is when the clones are mounted at `top`/0, `top`/1 and so on."""

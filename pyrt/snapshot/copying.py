@@ -29,13 +29,13 @@ _ROOT = "root"
 _PARTIAL = ".partial"
 
 
-def copy_tree(lowers: Sequence[str], target: str, destination: str = "") -> Mount:
+def copy_tree(lowers: Sequence[str], target: str, destination: str = "", *, plain: bool = False) -> Mount:
     """Copy what `lowers` (the topmost first) show to the new directory `target`; give its bind mount at `destination`.
 
     Everything comes over as far as the privileges allow: without them, other users' files become the caller's and lose
     set-id bits, and device nodes are left out. Symbolic links are copied, not followed. What is an overlay's own, as
-    whiteouts are, is acted upon and stays behind. `target` comes to be by a rename of the finished copy. Raises
-    NameInUse where it exists, and SyscallError.
+    whiteouts are, is acted upon and stays behind; `plain` copies it as it is, for one directory that is no layer.
+    `target` comes to be by a rename of the finished copy. Raises NameInUse where it exists, and SyscallError.
     """
     check_lowers(lowers)
     if os.path.lexists(target):
@@ -48,7 +48,7 @@ def copy_tree(lowers: Sequence[str], target: str, destination: str = "") -> Moun
     source = lowers[0]
     try:
         for depth, source in enumerate(reversed(visible(lowers))):  # what is above replaces what is there
-            _copy_into(partial, source, is_first=depth == 0)
+            _copy_into(partial, source, is_first=depth == 0, plain=plain)
         os.rename(partial, target)
     except OSError as e:
         remove_tree(partial)
@@ -92,21 +92,22 @@ class Copying:
         remove_tree(os.path.join(self._directory, key))
 
 
-def _copy_into(target: str, source: str, *, is_first: bool) -> None:
+def _copy_into(target: str, source: str, *, is_first: bool, plain: bool) -> None:
     if not is_first:
         os.chmod(target, 0o700)
     with _opened(os.open(source, os.O_RDONLY | os.O_DIRECTORY)) as top, _opened(_directory(target)) as copy:
         clear_xattrs(copy)
-        _Copier(top, copy, is_first=is_first).run()
+        _Copier(top, copy, is_first=is_first, plain=plain).run()
 
 
 class _Copier:
     """The copy of one lower onto those below it: a stack of open directories, so that no path leads outside."""
 
-    def __init__(self, source: int, target: int, *, is_first: bool) -> None:
+    def __init__(self, source: int, target: int, *, is_first: bool, plain: bool) -> None:
         self._source = source
         self._target = target
         self._is_first = is_first
+        self._plain = plain
         self._links: dict[tuple[int, int], str] = {}  # inodes with several names → first name below the target
         self._is_root = os.geteuid() == 0
 
@@ -135,7 +136,7 @@ class _Copier:
             return
         if not self._is_first:
             _discard(name, target)
-        if is_whiteout(status):
+        if is_whiteout(status) and not self._plain:
             return
         if status.st_nlink > 1 and first in self._links:
             os.link(self._links[first], name, src_dir_fd=self._target, dst_dir_fd=target, follow_symlinks=False)
@@ -151,7 +152,7 @@ class _Copier:
         else:
             return
         if kind != stat.S_IFREG:
-            copy_xattrs(f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{target}/{name}")
+            copy_xattrs(f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{target}/{name}", plain=self._plain)
             os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
         if status.st_nlink > 1:
             self._links[first] = path
@@ -202,7 +203,7 @@ class _Copier:
                 raise
             mode &= ~(stat.S_ISUID | stat.S_ISGID)
         if source is not None:
-            copy_xattrs(source, fd)
+            copy_xattrs(source, fd, plain=self._plain)
         os.chmod(fd, mode)
 
     def _own(self, status: os.stat_result, name: str, target: int) -> None:

@@ -33,10 +33,10 @@ def copy_data(source: int, target: int) -> None:
     os.ftruncate(target, size)
 
 
-def copy_xattrs(source: int | str, target: int | str) -> None:
+def copy_xattrs(source: int | str, target: int | str, *, plain: bool = False) -> None:
     """Copy the extended attributes that may be read here and written there; an overlay's own stay behind.
 
-    Both are descriptors, or both paths, at whose end no link is followed.
+    `plain` copies these too. Both are descriptors, or both paths, at whose end no link is followed.
     """
     is_followed = isinstance(source, int)
     try:
@@ -46,7 +46,7 @@ def copy_xattrs(source: int | str, target: int | str) -> None:
             raise
         return
     for name in names:
-        if name.startswith(("trusted.overlay.", "user.overlay.")):
+        if name.startswith(("trusted.overlay.", "user.overlay.")) and not plain:
             continue
         try:
             value = os.getxattr(source, name, follow_symlinks=is_followed)

@@ -43,6 +43,29 @@ class Merged:
         """
         if len(self.lowers) == 1:
             return _open_below(self.lowers[0], path, resolve=0)
+        at = self._resolve(path)
+        found = self._find(at)
+        if found is None:
+            raise _absent(path)
+        return _open_below(found[0], at)
+
+    def directories(self, path: str) -> tuple[str, ...]:
+        """Give the directories of the lowers that make the one to which the absolute `path` leads, the topmost first.
+
+        They are a chain of lowers themselves. None at all: what is there is no directory. Raises SyscallError: ENOENT
+        where nothing is, ELOOP for links without end.
+        """
+        prefixes, found = _prefixes(self._resolve(path)), []
+        for lower in self.lowers:
+            is_there, hides = _look(lower, prefixes)
+            if is_there:
+                found.append(lower + prefixes[-1])
+            if hides:
+                break
+        return tuple(found)
+
+    def _resolve(self, path: str) -> str:
+        """Give the same place without links: "" for the root, else a slash before each name."""
         rest, at, links, is_directory = path.split("/")[::-1], "", 0, True
         while rest:
             name = rest.pop()
@@ -66,14 +89,11 @@ class Merged:
             target = os.readlink(f"{lower}{at}/{name}")
             at = "" if target.startswith("/") else at
             rest += target.split("/")[::-1]
-        found = self._find(at)
-        if found is None:
-            raise _absent(path)
-        return _open_below(found[0], at)
+        return at
 
     def _find(self, path: str) -> tuple[str, os.stat_result] | None:
         """Give what is at `path`, and the topmost lower that has it."""
-        prefixes = list(accumulate((f"/{name}" for name in path.split("/") if name), initial=""))
+        prefixes = _prefixes(path)
         for lower in self.lowers:
             for depth, prefix in enumerate(prefixes):
                 try:
@@ -89,6 +109,26 @@ class Merged:
                 if not stat.S_ISDIR(status.st_mode):
                     return None
         return None
+
+
+def _prefixes(path: str) -> list[str]:
+    return list(accumulate((f"/{name}" for name in path.split("/") if name), initial=""))
+
+
+def _look(lower: str, prefixes: Sequence[str]) -> tuple[bool, bool]:
+    """Say whether a lower has a directory at the last prefix, and whether it hides what those below it have there."""
+    hides = False
+    for prefix in prefixes:
+        try:
+            status = os.lstat(lower + prefix)
+        except OSError as e:
+            if e.errno not in _ABSENT:
+                raise
+            return False, hides
+        if not stat.S_ISDIR(status.st_mode):
+            return False, True
+        hides = hides or is_opaque(lower + prefix)
+    return True, hides
 
 
 def visible(lowers: Sequence[str]) -> tuple[str, ...]:

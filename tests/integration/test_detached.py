@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,42 +14,17 @@ from typing import Any
 
 import pytest
 
-from pyrt import CommandError, Container, Engine, Image, InvalidOption, NameInUse, WrongState
-from pyrt.runtime.protocol import MonitorState
+from pyrt import CommandError, Engine, InvalidOption, NameInUse, ResourceBusy, WrongState
 from tests.hosts import TOP, eventually
-from tests.kept_engine import IMAGE, kept_engine
+from tests.kept_engine import FOREVER, IMAGE, is_dead, kept_engine, log, monitor, sh
 
 pytestmark = pytest.mark.needs("overlay")
-FOREVER = ["sleep", "1000"]
 
 
 @pytest.fixture
 def store(public_directory: Path, public_rootfs: Path) -> Iterator[Engine]:
     with kept_engine(public_directory, public_rootfs) as engine:
         yield engine
-
-
-def sh(script: str) -> list[str]:
-    return ["sh", "-c", script]
-
-
-def log(engine: Engine, container: Container[Image]) -> list[dict[str, str]]:
-    lines = (engine.root / "containers" / container.id / "log").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def is_dead(process: int) -> bool:
-    """Say whether a process has ended, be it reaped or not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def monitor(engine: Engine, container: Container[Image]) -> MonitorState:
-    state = MonitorState.read(f"{engine.root}/containers/{container.id}")
-    assert state is not None
-    return state
 
 
 def test_the_whole_life(store: Engine) -> None:
@@ -195,79 +169,6 @@ def test_what_cannot_be_started_says_why_and_stays(store: Engine) -> None:
         container.start()
 
 
-def test_attached_clients_get_each_byte_once(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("cat; echo end"), stdin_open=True)
-    size, got = 3 << 20, [bytearray(), bytearray()]
-
-    def read(number: int) -> None:
-        with container.attach() as attached:
-            ready.wait()
-            for _, piece in attached:
-                got[number] += piece
-
-    ready = threading.Barrier(3)
-    readers = [threading.Thread(target=read, args=(number,)) for number in range(2)]
-    for each in readers:
-        each.start()
-    ready.wait()
-    sent = os.urandom(size // 2).hex().encode()
-    with container.attach(stdin=True, stdout=False, stderr=False) as attached:
-        attached.write(sent)
-        attached.close_stdin()
-    for each in readers:
-        each.join()
-
-    assert [bytes(each) == sent + b"end\n" for each in got] == [True, True]
-    assert container.wait(30) == {"StatusCode": 0}
-
-
-def test_input_ends_with_its_client_where_that_was_asked_for(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True, stdin_once=True)
-    with container.attach(stdin=True) as attached:
-        attached.write(b"four")
-
-    assert container.wait(30) == {"StatusCode": 0}
-    assert log(store, container)[0]["log"].strip() == "4"
-
-
-def test_a_terminal(store: Engine) -> None:
-    container = store.containers.run(IMAGE, ["sh"], tty=True, stdin_open=True)
-    container.resize(30, 100)
-    with container.attach(stdin=True) as attached:
-        attached.write(b"stty size; exit 6\n")
-        said = b"".join(piece for _, piece in attached)
-
-    assert b"30 100" in said
-    assert attached.exit_code == 6
-
-
-def test_a_reader_that_stops_does_not_keep_the_end_from_others(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("sleep 0.2; head -c 3000 /dev/zero"))
-    with container.attach():
-        assert container.wait(30) == {"StatusCode": 0}
-
-
-def test_lines_are_logged_whole_and_rotated_between_lines(store: Engine) -> None:
-    config = {"Type": "json-file", "Config": {"max-size": "20k", "max-file": "3"}}
-    container = store.containers.run(IMAGE, sh("seq 1 2000; printf 'no end'"), log_config=config)
-    container.wait(30)
-
-    directory = store.root / "containers" / container.id
-    names = sorted(each.name for each in directory.glob("log*"))
-    lines = [json.loads(line) for name in reversed(names) for line in (directory / name).read_text().splitlines()]
-    said = "".join(line["log"] for line in lines)
-    assert names == ["log", "log.1", "log.2"]
-    assert "".join(f"{number}\n" for number in range(1, 2001)).endswith(said.removesuffix("no end"))
-    assert said.endswith("2000\nno end")
-
-
-def test_every_byte_is_logged_as_json(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh(r"printf 'q\042\\\b\177\303\244\377\342\202x\n'"))
-    container.wait(30)
-
-    assert log(store, container)[0]["log"] == 'q"\\\b\x7fä\ufffd\ufffd\ufffdx\n'
-
-
 def test_names(store: Engine) -> None:
     first = store.containers.create(IMAGE, name="one")
     second = store.containers.create(IMAGE, name="two")
@@ -339,25 +240,6 @@ def test_the_engine_may_go(store: Engine) -> None:
     assert store.containers.get("box").status == "running"
 
 
-def test_no_reader_is_needed(store: Engine) -> None:
-    began = time.monotonic()
-    container = store.containers.run(IMAGE, sh("head -c 5000000 /dev/zero | tr '\\0' x"), log_config={"Type": "none"})
-
-    assert container.wait(60) == {"StatusCode": 0}
-    assert time.monotonic() - began < 60
-
-
-def test_logs(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo one; echo two >&2; sleep 0.2; echo three"))
-
-    followed = b"".join(container.logs(stream=True, follow=True))
-
-    assert sorted(followed.split()) == [b"one", b"three", b"two"]
-    assert container.logs(stderr=False) == b"one\nthree\n"
-    assert container.logs(tail=1) == b"three\n"
-    assert [(line.stream, line.text) for line in container.log_lines(stdout=False)] == [("stderr", b"two\n")]
-
-
 def test_what_happens_is_told(store: Engine) -> None:
     began = time.time()
     container = store.containers.run(IMAGE, sh("exit 2"), name="box", labels={"a": "b"})
@@ -383,3 +265,19 @@ def test_exec(store: Engine) -> None:
         assert process.communicate(b"in", timeout=30) == (b"in", None)
     assert container.exec_run(FOREVER, timeout=0.1).exit_code == 137
     assert len(container.pids()) == 1
+
+
+def test_volumes_stay_and_are_the_same_at_each_start(store: Engine) -> None:
+    options: Any = {"volumes": ["data:/data", "/own"], "mounts": ["type=tmpfs,target=/scratch"]}
+    container = store.containers.run(IMAGE, sh("echo x | tee -a /data/f /own/f > /scratch/f; sleep 1000"), **options)
+    with pytest.raises(ResourceBusy):
+        store.volumes.get("data").remove()
+    eventually(lambda: container.exec_run("cat /scratch/f").output == b"x\n", "nothing is written")
+    container.restart(0)
+    eventually(lambda: container.exec_run("cat /data/f").output == b"x\nx\n", "the volume is another one")
+
+    assert container.exec_run("cat /own/f /scratch/f").output == b"x\nx\nx\n"
+    assert sorted(each["Destination"] for each in container.attrs["Mounts"]) == ["/data", "/own"]
+    container.remove(force=True, v=True)
+    assert [volume.name for volume in store.volumes.list()] == ["data"]
+    store.volumes.get("data").remove()

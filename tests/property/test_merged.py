@@ -87,3 +87,31 @@ def test_a_path_leads_where_it_leads_in_a_copy(
                     assert (status and status.st_mode) == (itself[0] if len(itself) > 1 else None), place
         finally:
             os.close(root)
+
+
+def outline(top: str) -> dict[str, tuple[int, int]]:
+    """What is below a directory, by its place: mode and device."""
+    found = {}
+    for place, directories, files in os.walk(top):
+        for entry in (*directories, *files):
+            status = os.lstat(f"{place}/{entry}")
+            found[os.path.relpath(f"{place}/{entry}", top)] = status.st_mode, status.st_rdev
+    return found
+
+
+@given(TREES, TREES, TREES)
+def test_a_directory_is_a_chain_of_its_own(
+    top: dict[str, Node], middle: dict[str, Node], base: dict[str, Node]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="pyrt-merged-") as directory:
+        for lower, nodes in zip(LOWERS, (top, middle, base), strict=True):
+            plant(f"{directory}/{lower}", nodes, userxattr=not IS_ROOT)
+        merged = Merged(tuple(f"{directory}/{lower}" for lower in LOWERS))
+        copy_tree(merged.lowers, f"{directory}/copy")
+
+        for number, (place, _, _) in enumerate(os.walk(f"{directory}/copy")):
+            path = place.removeprefix(f"{directory}/copy") or "/"
+            copy_tree(merged.directories(path), f"{directory}/{number}")
+
+            assert outline(f"{directory}/{number}") == outline(place)
+            assert os.stat(f"{directory}/{number}").st_mode == os.stat(place).st_mode

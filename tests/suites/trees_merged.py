@@ -68,6 +68,25 @@ class MergedTreesSuite:
         assert found["replaced"].isdir()
 
     @pytest.mark.needs("overlay")
+    def test_a_part_of_the_merged_tree_is_an_archive_of_its_own(self, trees: Trees, top: Path) -> None:
+        low = [
+            directory("a"),
+            directory("a/b"),
+            file("a/b/low"),
+            file("a/gone"),
+            file("other"),
+            link("way", "a", tarfile.SYMTYPE),
+        ]
+        up = [directory("a"), file("a/.wh.gone"), directory("a/b"), file("a/b/up")]
+        layers = unpacked(trees, top, up, low)
+
+        assert list(read(trees.write_merged(layers, path="a"))) == ["b", "b/low", "b/up"]
+        assert list(read(trees.write_merged(layers, path="a/b", root=True))) == [".", "low", "up"]
+        for path in ("way", "none", "other"):
+            with pytest.raises(SyscallError):
+                b"".join(trees.write_merged(layers, path=path))
+
+    @pytest.mark.needs("overlay")
     def test_nothing_is_below_a_layer_that_is_opaque_as_a_whole(self, trees: Trees, top: Path) -> None:
         lowers = unpacked(trees, top, [file("up")], [file(".wh..wh..opq"), file("middle")], [file("low")])
 

@@ -192,8 +192,6 @@ def test_real_time_cannot_be_longer_than_its_period() -> None:
         {"ipc_mode": "container:a"},
         {"pid_mode": "host"},
         {"pid_mode": "container:a"},
-        {"volumes": ["name:/a"]},
-        {"volumes": ["/a"]},
         {"extra_hosts": {"a": "host-gateway"}},
         {"security_opt": ["label=type:a"]},
         {"security_opt": ["apparmor=a"]},

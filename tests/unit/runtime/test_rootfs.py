@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Mount, Process, Root, Spec
 from pyrt.runtime.bundle import Bundle, File, Rootfs
-from pyrt.runtime.plan_writer import Kind
+from pyrt.runtime.plan_writer import Kind, OpFlag
 from pyrt.runtime.rootfs import RootfsWriter
 from pyrt.runtime.stack import Clones, Stack, clones
 from pyrt.snapshot import Uppers, ephemeral
@@ -25,9 +26,11 @@ def plan(
     *,
     stage: str = STAGE,
     idmapped: Clones | None = None,
+    inside: Sequence[Mount] = (),
 ) -> list[Op]:
-    """Give the operations that build a root."""
-    bundle = Bundle(Spec(process=Process(args=("true",)), root=Root("/")), Rootfs(tuple(mounts), tuple(files)))
+    """Give the operations that build a root, and mount what is `inside`."""
+    spec = Spec(process=Process(args=("true",)), root=Root("/"), mounts=tuple(inside))
+    bundle = Bundle(spec, Rootfs(tuple(mounts), tuple(files)))
     writer = RootfsWriter(bundle, (), stage=stage, in_user_namespace=idmapped is not None, idmapped=idmapped)
     before, root, rest = writer.mounts()
     return decode(before + writer.uppers() + root + writer.root_files() + rest)
@@ -172,3 +175,31 @@ def test_fragments_are_kept_for_equal_roots_only() -> None:
 
     assert key([]) == key([])
     assert key([File("/a")]) == key([File("/b")]) != key([])
+
+
+def test_what_lies_below_a_source_is_resolved_by_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "data/in").mkdir(parents=True)
+    (tmp_path / "data/file").touch()
+    source = str(tmp_path / "data")
+    inside = [
+        Mount(f"/{number}", "bind", source, ("rbind", f"X-mount.subdir={below}"))
+        for number, below in enumerate(("in", "file"))
+    ]
+
+    ops = plan([ephemeral(["/a"])], inside=inside)
+
+    trees = of(ops, Kind.OPEN_TREE)
+    assert [(op.source, op.path) for op in trees] == [(os.fsencode(source), b"in"), (os.fsencode(source), b"file")]
+    flags = [op.flags & (OpFlag.MAKE_DIR | OpFlag.MAKE_FILE) for op in of(ops, Kind.ATTACH)[-2:]]
+    assert flags == [OpFlag.MAKE_DIR, OpFlag.MAKE_FILE]
+
+
+def test_idmapped_binds_come_after_the_layers() -> None:
+    inside = [Mount("/one", "bind", "/usr", ("rbind", "idmap")), Mount("/two", "bind", "/usr", ("rbind",))]
+
+    ops = plan([ephemeral(["/layers/a"])], idmapped=Clones(("/layers/a",), 65536, ("/one",)), inside=inside)
+
+    assert [op.b for op in of(ops, Kind.TAKE)] == [5, 6]
+    assert len(of(ops, Kind.OPEN_TREE)) == 1
+    with pytest.raises(InvalidSpec, match="/one"):
+        plan([ephemeral(["/layers/a"])], inside=inside)
