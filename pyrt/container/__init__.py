@@ -31,6 +31,7 @@ from pyrt.container.wishes import Wishes, read_wishes
 if TYPE_CHECKING:
     from pyrt.container.collection import Committer, Container, ContainerCollection, Keeping
     from pyrt.container.kept import KeptContainer, KeptStore, kept_config
+    from pyrt.container.log_compression import compress_rotated
     from pyrt.container.logs import LogLine, follow_logs, log_bytes, printed_logs, read_logs
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "build",
     "check_input",
     "check_timeout",
+    "compress_rotated",
     "follow",
     "follow_logs",
     "kept_config",
@@ -79,7 +81,7 @@ __all__ = [
 ]
 
 _HOMES = (
-    {"KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"}
+    {"compress_rotated": "log_compression", "KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"}
     | dict.fromkeys(("Committer", "Container", "ContainerCollection", "Keeping"), "collection")
     | dict.fromkeys(("LogLine", "follow_logs", "log_bytes", "printed_logs", "read_logs"), "logs")
 )
