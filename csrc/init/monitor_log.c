@@ -67,7 +67,6 @@ static void rename_log(const char *from, const char *to)
 	(void)PRT_SYS(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0, 0);
 }
 
-/* Compressed ones keep their ending; who compresses them is whoever reads the log next. */
 static void shift(unsigned number)
 {
 	char from[NAME_ROOM], to[NAME_ROOM];
@@ -75,27 +74,18 @@ static void shift(unsigned number)
 	rotated_name(from, number);
 	rotated_name(to, number + 1);
 	rename_log(from, to);
-	memcpy(from + length(from), ".gz", 4);
-	memcpy(to + length(to), ".gz", 4);
-	rename_log(from, to);
 }
 
+/* From the oldest down, which the last rename replaces. Readers need no lock and bear the moment without a log. */
 static void rotate(struct log *log)
 {
-	char last[NAME_ROOM];
-
 	prt_cleanup_fd(&log->fd);
-	if (log->max_files < 2) {
+	for (unsigned number = log->max_files - 1; number-- > 1;)
+		shift(number);
+	if (log->max_files < 2)
 		(void)sys_unlinkat(AT_FDCWD, "log", 0);
-	} else {
-		rotated_name(last, log->max_files - 1);
-		(void)sys_unlinkat(AT_FDCWD, last, 0);
-		memcpy(last + length(last), ".gz", 4);
-		(void)sys_unlinkat(AT_FDCWD, last, 0);
-		for (unsigned number = log->max_files - 1; number-- > 1;)
-			shift(number);
+	else
 		rename_log("log", "log.1");
-	}
 	log_open(log);
 }
 

@@ -9,6 +9,7 @@ from pyrt._native import _syscalls
 from pyrt.errors import SyscallError
 
 __all__ = [
+    "exchange",
     "inotify",
     "inotify_add_watch",
     "join_user_namespace",
@@ -25,6 +26,8 @@ CLONE_NEWNS = 0x20000
 CLONE_NEWUSER = 0x10000000
 MS_RDONLY, MS_REC, MS_PRIVATE = 1, 1 << 14, 1 << 18
 PR_SET_DUMPABLE = 4
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
 
 
 def join_user_namespace(namespace: int) -> None:
@@ -49,6 +52,16 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     )
     pointers = [int(ffi.cast("uintptr_t", text)) for text in (source_, target_, kind_, options_)]
     _call("mount", _syscalls.lib.SYS_mount, *pointers[:3], flags, pointers[3])
+
+
+def exchange(first: str, second: str) -> None:
+    """Swap what two names stand for, at once (RENAME_EXCHANGE of rename(2)). Raises SyscallError, EINVAL on file
+    systems that cannot.
+    """
+    names = [_syscalls.ffi.new("char[]", os.fsencode(name)) for name in (first, second)]
+    pointers = [int(_syscalls.ffi.cast("uintptr_t", name)) for name in names]
+    number = _syscalls.lib.SYS_renameat2
+    _call("renameat2", number, AT_FDCWD, pointers[0], AT_FDCWD, pointers[1], RENAME_EXCHANGE, filename=second)
 
 
 def inotify() -> int:

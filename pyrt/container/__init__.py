@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyrt.container.documents import options_from_document, options_to_document
     from pyrt.container.keeping import Committer, Keeping
     from pyrt.container.kept import KeptStore
+    from pyrt.container.log_compression import compress_rotated
     from pyrt.container.logs import LogLine, follow_logs, log_bytes, printed_logs, read_logs
     from pyrt.container.policy import LogConfig, RestartPolicy
     from pyrt.container.record import KeptContainer, kept_config, new_container
@@ -72,6 +73,7 @@ __all__ = [
     "check_create",
     "check_input",
     "check_timeout",
+    "compress_rotated",
     "follow",
     "follow_logs",
     "inherited",
@@ -115,6 +117,7 @@ _HOMES = {
     "LogLine": "logs",
     "RestartPolicy": "policy",
     "check_create": "create_options",
+    "compress_rotated": "log_compression",
     "follow_logs": "logs",
     "kept_config": "record",
     "log_bytes": "logs",

@@ -1,6 +1,6 @@
 """Lines that are appended to a file which is rotated: logs of containers, and events.
 
-The newest lines are in `path`, older ones in `path.1` and so on, or `path.2.gz` where they were compressed. A writer
+The newest lines are in `path`, older ones in `path.1` and so on, or `path.2.gz`; they may be compressed. A writer
 renames from the oldest on, then makes a new file. A reader has no lock: a file only ever gets a higher number, so who
 opens them upwards passes none by, and one that has gone on meanwhile is met again.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self
@@ -21,20 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "JournalFile"]
 
 BLOCK_BYTES = 64 << 10
+GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE_BYTES = 1 << 20
 _MISSING_BEFORE_END = 3  # a rotation leaves one number out at a time
+_TRIES, _PAUSE_SECONDS = 200, 0.001
+_LONGEST_HEADER_BYTES = 128
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class JournalFile:
     """One file of a journal, open for reading; `size_bytes` is its size when it was opened."""
 
-    def __init__(self, fd: int, *, compressed: bool) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.compressed = compressed
+        beginning = os.pread(fd, _LONGEST_HEADER_BYTES, 0)
+        self.compressed = beginning.startswith(GZIP_MAGIC)
         found = os.fstat(fd)
         self.size_bytes = found.st_size
         self._identity = (found.st_dev, found.st_ino)
+        self._original = _gzip_name(beginning) if self.compressed else None
         self._offset = 0
         self._rest = b""
         self._is_in_long_line = False
@@ -42,10 +48,10 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: str) -> Self | None:
-        """Open a file, or what it was compressed to; None where there is neither. Raises SyscallError."""
+        """Open a file, or the one with .gz; None where there is neither. Raises SyscallError."""
         for name in (path, f"{path}.gz", path):  # again: it may just have been renamed to this
             try:
-                return cls(os.open(name, _FLAGS), compressed=name != path)
+                return cls(os.open(name, _FLAGS))
             except FileNotFoundError:
                 continue
             except OSError as e:
@@ -89,14 +95,27 @@ class JournalFile:
             end, size = start + first if first < cut else start, BLOCK_BYTES
 
     def is_same(self, other: JournalFile) -> bool:
-        """Say whether two are the same file; one that was compressed has kept the time of its last line."""
+        """Say whether two are the same file, also where one of them was compressed: see mark."""
         if self._identity == other._identity:
             return True
-        return self.compressed != other.compressed and self.modified_ns() == other.modified_ns()
+        return self.compressed != other.compressed and (self._original or self.mark()) == (
+            other._original or other.mark()
+        )
 
-    def modified_ns(self) -> int:
-        """Give the time of the last line."""
-        return os.fstat(self.fd).st_mtime_ns
+    def is_beside(self, other: JournalFile) -> bool:
+        """Say whether this is what the other one was compressed to, or the other way round, and both are still there.
+
+        Then they are just being exchanged, and it may be that a third one is not where it belongs.
+        """
+        return self._identity != other._identity and not (self if other.compressed else other).is_gone()
+
+    def mark(self) -> bytes:
+        """Give what stands in the gzip header, as the name, of the file that this one is compressed to.
+
+        It is what the file begins with besides what stat(2) says: another one may get its inode within a clock tick.
+        """
+        found, beginning = os.fstat(self.fd), os.pread(self.fd, BLOCK_BYTES, 0)
+        return b"%d-%d-%d-%08x" % (found.st_ino, found.st_size, found.st_mtime_ns, zlib.crc32(beginning))
 
     def is_at(self, path: str) -> bool | None:
         """Say whether this is the file at `path`; None where there is none."""
@@ -198,32 +217,53 @@ class Journal:
 
 def _open_files(path: str, known: JournalFile | None) -> list[JournalFile]:
     """Open the files that are newer than a known one, or all; give them, the oldest first."""
+    tries = 0
     while True:
         found: list[JournalFile] = []
-        number = missing = 0
         try:
-            while missing < _MISSING_BEFORE_END:
-                file = JournalFile.open(f"{path}.{number}" if number else path)
-                number += 1
-                missing = 0 if file else missing + 1
-                if file is None:
-                    continue
-                if known is not None and file.is_same(known):
-                    file.close()
-                    break
-                again = next((at for at, each in enumerate(found) if each.is_same(file)), None)
-                if again is None:
-                    found.append(file)
-                    continue
-                file.close()  # it has gone on, and what came between are newer ones
-                _close(found[again + 1 :])
-                del found[again + 1 :]
-            if not found or not found[0].is_gone():  # else all have gone on, and the order is not known
+            is_settled = _look(path, known, found)
+            if is_settled or tries == _TRIES:  # who compresses was killed over it
                 return found[::-1]
         except BaseException:
             _close(found)
             raise
         _close(found)
+        tries += 1
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _look(path: str, known: JournalFile | None, found: list[JournalFile]) -> bool:
+    """Find the files that are newer than a known one, or all, the newest first; False while one may be out of place."""
+    number = missing = 0
+    is_settled = True
+    while missing < _MISSING_BEFORE_END:
+        file = JournalFile.open(f"{path}.{number}" if number else path)
+        number += 1
+        missing = 0 if file else missing + 1
+        if file is None:
+            continue
+        if known is not None and file.is_same(known):
+            is_settled &= not file.is_beside(known)
+            file.close()
+            return is_settled and not (found and found[0].is_gone())
+        again = next((at for at, each in enumerate(found) if each.is_same(file)), None)
+        if again is None:
+            found.append(file)
+            continue
+        is_settled &= not file.is_beside(found[again])
+        file.close()  # it has gone on, and what came between are newer ones
+        _close(found[again + 1 :])
+        del found[again + 1 :]
+    is_lost = known is not None and not known.is_gone()
+    return is_settled and not is_lost and not (found and found[0].is_gone())  # else all have gone on meanwhile
+
+
+def _gzip_name(beginning: bytes) -> bytes | None:
+    """Give the name that a gzip header has (RFC 1952), None for one without."""
+    fixed, rest = beginning[:10], beginning[10:]
+    if len(fixed) < 10 or fixed[3] & 0b1100 != 0b1000:  # a name, and no extra field before it
+        return None
+    return rest.partition(b"\0")[0]
 
 
 def _close(files: Sequence[JournalFile]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pyrt.errors import InvalidOption
@@ -78,13 +79,11 @@ def _of_text(text: str, argument: str, now_ns: int) -> int:
     if length and not _PIECE.sub("", length):
         pieces = _PIECE.findall(length)
         return now_ns - sign * min(sum(round(float(count) * _UNITS[unit]) for count, unit in pieces), _END_NS)
-    try:
+    with suppress(ValueError, OverflowError):  # of a thirteenth month, and the like
         if found := _DATE.fullmatch(text):
             day, clock, fraction, zone = found.groups()
             moment = datetime.fromisoformat(f"{day}T{(clock or '00') + ':00:00'[: 8 - len(clock or '00')]}")
             moment = moment.astimezone() if zone is None else datetime.fromisoformat(moment.isoformat() + zone.upper())
             return _of_datetime(moment) + int((fraction or "").ljust(9, "0"))
-    except (ValueError, OverflowError):
-        pass  # a thirteenth month, and the like
     message = f"{text!r} is no time: write 10m (ago), 2026-01-31T12:00:00Z or seconds since 1970"
     raise InvalidOption(message, argument=argument)

@@ -156,8 +156,7 @@ def test_one_that_is_forgotten_warns(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     program = """
 from pyrt.container import follow_logs
-following = follow_logs(sys.argv[1], ended=lambda: False)
-print("waits", flush=True)
+following = follow_logs(sys.argv[1], ended=lambda: print("waits", flush=True))
 try:
     next(following)
 except KeyboardInterrupt:
