@@ -5,14 +5,15 @@ Takes what KeptStore knows of them; gives their changes, their files as a tar, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from pyrt.container.files import Files, open_root
 from pyrt.container.kept import KeptContainer, KeptStore
 from pyrt.errors import Unsupported, WrongState
-from pyrt.layer import Change, Trees
+from pyrt.layer import Change, Root, Trees
 from pyrt.snapshot import Uppers
 
 __all__ = ["Committer", "Container", "ContainerCollection", "Keeping"]
@@ -45,9 +46,11 @@ class Keeping(Generic[ImageT]):
     uppers: Uppers
     trees: Trees
     commit: Committer[ImageT]
+    open_running: Callable[[str], Root | None]  # by the id, of a container that this engine runs
+    user_namespace: Callable[[], int]
 
 
-class Container(Generic[ImageT]):
+class Container(Files, Generic[ImageT]):
     """One container: `id`, `short_id`, `name`, `image`, `status` ("running" or "exited"), `exit_code`."""
 
     def __init__(self, keeping: Keeping[ImageT], kept: KeptContainer) -> None:
@@ -140,6 +143,9 @@ class Container(Generic[ImageT]):
     def _still(self) -> Iterator[Any]:
         with self._keeping.store.borrow(self._kept) as lock:
             yield lock
+
+    def _open_root(self) -> Root:
+        return open_root(self._keeping, self._kept)
 
     def _upper(self) -> str:
         return self._keeping.uppers.upper(self.id)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from pyrt.container import Draft, HostFacts, Identity, RunOptions, build, read_wishes, resolve_user
 from pyrt.engine.layers import Kept, Passing
@@ -17,6 +18,7 @@ from pyrt.snapshot import Merged, Snapshotter, Snapshotters
 if TYPE_CHECKING:
     from pyrt.engine.rooms import Rooms
     from pyrt.image import ImageView
+    from pyrt.layer import Root
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
     from pyrt.runtime.stdio import Stream, TextMode
@@ -36,6 +38,7 @@ class Launcher:
         self._snapshotters = Snapshotters(f"{root}/copies")
         self._snapshotters.clear(is_orphan)
         self._running: set[Process] = set()
+        self._by_id: WeakValueDictionary[str, Process] = WeakValueDictionary()
 
     def start(
         self,
@@ -66,11 +69,17 @@ class Launcher:
                 text=text,
                 bufsize=bufsize,
                 effective={"storage_driver": root.snapshotter.name},
-                on_end=lambda process, code: self._ended(process, code, view, root),
+                on_end=lambda process, code: self._ended(process, code, view, root, container_id),
             )
             undo.pop_all()
         self._running.add(process)
+        self._by_id[container_id] = process
         return process
+
+    def open_root(self, container_id: str) -> Root | None:
+        """Give the files of a container that this engine runs, None where it does not."""
+        process = self._by_id.get(container_id)
+        return None if process is None else process.open_root()
 
     def close(self) -> None:
         """Kill what still runs."""
@@ -95,8 +104,9 @@ class Launcher:
             return self._rooms.keep(view, draft, args, options, snapshotter, container_id)
         return Passing(snapshotter, f"{self._runtime.owner}-{container_id}")
 
-    def _ended(self, process: Process, code: int, view: ImageView, root: Passing | Kept) -> None:
+    def _ended(self, process: Process, code: int, view: ImageView, root: Passing | Kept, container_id: str) -> None:
         self._running.discard(process)
+        self._by_id.pop(container_id, None)
         root.ended(code)
         view.close()
 

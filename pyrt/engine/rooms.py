@@ -101,7 +101,14 @@ class Rooms:
         """What the verbs on kept containers work with."""
         from pyrt.container import Keeping
 
-        return Keeping(self._kept, self._uppers(user_namespace=False), self.workshop.trees, self._commit)
+        return Keeping(
+            self._kept,
+            self._uppers(user_namespace=False),
+            self.workshop.trees,
+            self._commit,
+            open_running=lambda id: None if self._launcher is None else self._launcher.open_root(id),
+            user_namespace=lambda: self.runtime.user_namespace(),
+        )
 
     def keep(
         self,

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from pyrt.errors import InvalidArgument, WrongState
 from pyrt.oci.spec import Resources
@@ -26,6 +26,10 @@ from pyrt.runtime.cgroups import Cgroup, Usage
 from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, Signalled
 from pyrt.runtime.pump import Pump
 from pyrt.runtime.wait import killed, reap, wait_readable
+
+if TYPE_CHECKING:
+    from pyrt.files import ContainerFS
+    from pyrt.layer import Root
 
 __all__ = ["Process", "Timings"]
 
@@ -87,6 +91,26 @@ class Process:
         self._unsent: bytes | None = None
         self._watchers = 0
         self._owner = os.getpid()
+        self._fs: ContainerFS | None = None
+
+    @property
+    def fs(self) -> ContainerFS:
+        """The container's files, as long as it runs: see ContainerFS. Its methods raise WrongState afterwards."""
+        from pyrt.files import ContainerFS
+
+        with self._lock:
+            if self._fs is None:
+                self._fs = ContainerFS(self.open_root, keep=self.returncode is None)
+            return self._fs
+
+    def open_root(self) -> Root:
+        """Give the container's root, to be closed. Raises WrongState when it has ended."""
+        from pyrt.files import process_root
+
+        with self._watched() as pidfd:
+            if pidfd < 0:
+                raise WrongState("the container has ended, and its files with it", have="exited", want="running")
+            return process_root(self.pid, pidfd)
 
     @property
     def effective(self) -> Mapping[str, object]:
@@ -104,7 +128,10 @@ class Process:
                 code = reap(self._pidfd)
                 if code is not None:
                     self._finish(code)
-            return self.returncode
+            code = self.returncode
+        if code is not None and self._fs is not None:
+            self._fs.close()
+        return code
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and give the return code (-N: ended by signal N).
