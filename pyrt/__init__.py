@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         VolumeNotFound,
         WrongState,
     )
+    from pyrt.files import ContainerFS, Copied
     from pyrt.image import Image, ImageCollection, Progress
     from pyrt.layer import Change
     from pyrt.registry import Credentials, RegistryOptions
@@ -61,7 +62,9 @@ __all__ = [
     "Conflict",
     "Container",
     "ContainerCollection",
+    "ContainerFS",
     "ContainerNotFound",
+    "Copied",
     "Credentials",
     "DigestMismatch",
     "DockerfileError",
@@ -114,6 +117,8 @@ _HOMES = {
     "Change": "pyrt.layer",
     "Container": "pyrt.container",
     "ContainerCollection": "pyrt.container",
+    "ContainerFS": "pyrt.files",
+    "Copied": "pyrt.files",
     "Credentials": "pyrt.registry",
     "Engine": "pyrt.engine",
     "Image": "pyrt.image",

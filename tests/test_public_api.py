@@ -19,6 +19,7 @@ TOP = Path(__file__).resolve().parents[1]
 PUBLIC = {
     "pyrt.container": {"Container", "ContainerCollection", "Mount", "Result", "RunOptions", "Ulimit"},
     "pyrt.engine": {"Engine", "run"},
+    "pyrt.files": {"ContainerFS", "Copied"},
     "pyrt.image": {"Image", "ImageCollection", "Progress"},
     "pyrt.layer": {"Change"},
     "pyrt.registry": {"Credentials", "RegistryOptions"},

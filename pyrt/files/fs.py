@@ -13,6 +13,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import IO, Any, Self
@@ -28,6 +29,14 @@ LIMIT_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 
 
+@dataclass(slots=True)
+class _Held:
+    """A root, and how many calls and open files need it."""
+
+    root: Root
+    users: int = 0
+
+
 class ContainerFS:
     """Reads and writes the files of a container, running or stopped. Thread-safe.
 
@@ -39,8 +48,8 @@ class ContainerFS:
     def __init__(self, open_root: Callable[[], Root], *, keep: bool = False) -> None:
         self._open_root = open_root
         self._keep = keep
-        self._root: Root | None = None
-        self._users = 0
+        self._held: _Held | None = None
+        self._block: list[_Held] = []
         self._lock = threading.RLock()  # a file may be closed by the collector, anywhere
 
     def open(
@@ -60,19 +69,19 @@ class ContainerFS:
         """
         flags = flags_of(mode)
         text = text_of(path)
-        root = self._acquire()
+        held = self._acquire()
         try:
             with _builtin():
-                fd = root.open(text, flags, permissions)
+                fd = held.root.open(text, flags, permissions)
             try:
                 if stat.S_ISDIR(os.fstat(fd).st_mode):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), text)
-                raw = HeldFile(fd, mode.replace("b", "").replace("t", ""), self._release)
+                raw = HeldFile(fd, mode.replace("b", "").replace("t", ""), lambda: self._release(held))
             except BaseException:
                 os.close(fd)
                 raise
         except BaseException:
-            self._release()
+            self._release(held)
             raise
         return dressed(raw, mode, buffering, encoding, errors, newline)
 
@@ -261,14 +270,14 @@ class ContainerFS:
             root.chown(text_of(path), uid, gid, follow=follow_symlinks)
 
     def close(self) -> None:
-        """Let go of what `keep` holds; files that are open stay so. A second call does nothing."""
+        """Let go of what `keep` holds, and keep nothing from now on; files that are open stay so."""
         with self._lock:
-            kept, self._keep = self._keep, False
-            root = None if self._users or not kept else self._root
-            if root is not None:
-                self._root = None
-        if root is not None:
-            root.close()
+            held, self._keep = self._held, False
+            if held is None:
+                return
+            self._held = None
+            held.users += 1
+        self._release(held)
 
     def _kind(self, path: ContainerPath, *, follow_symlinks: bool = True) -> int:
         try:
@@ -298,35 +307,35 @@ class ContainerFS:
 
     @contextmanager
     def _used(self) -> Iterator[Root]:
-        root = self._acquire()
+        held = self._acquire()
         try:
             with _builtin():
-                yield root
+                yield held.root
         finally:
-            self._release()
+            self._release(held)
 
-    def _acquire(self) -> Root:
+    def _acquire(self) -> _Held:
         with self._lock:
-            if self._root is None:
-                self._root = self._open_root()
-            self._users += 1
-            return self._root
+            if self._held is None:
+                self._held = _Held(self._open_root())
+            self._held.users += 1
+            return self._held
 
-    def _release(self) -> None:
+    def _release(self, held: _Held) -> None:
         with self._lock:
-            self._users -= 1
-            root = None if self._users or self._keep else self._root
-            if root is not None:
-                self._root = None
-        if root is not None:
-            root.close()
+            held.users -= 1
+            if held.users or (held is self._held and self._keep):
+                return
+            if held is self._held:
+                self._held = None
+        held.root.close()
 
     def __enter__(self) -> Self:
-        self._acquire()
+        self._block.append(self._acquire())
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._release()
+        self._release(self._block.pop())
 
 
 @contextmanager
