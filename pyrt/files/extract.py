@@ -48,17 +48,21 @@ class _Pieces:
 
     def __init__(self, data: bytes | Iterable[bytes]) -> None:
         self._pieces = iter((data,) if isinstance(data, bytes) else data)
-        self._left = b""
+        self._left = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """Give so many bytes, fewer at the end."""
-        parts, count = [self._left], len(self._left)
-        while count < size and (piece := next(self._pieces, None)) is not None:
-            parts.append(piece)
-            count += len(piece)
-        whole = b"".join(parts)
-        self._left = whole[size:]
-        return whole[:size]
+        parts, lacks = [], size
+        while lacks:
+            if not self._left:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._left = memoryview(piece).cast("B")
+            parts.append(self._left[:lacks])
+            lacks -= len(parts[-1])
+            self._left = self._left[len(parts[-1]) :]
+        return b"".join(parts)
 
 
 def _place(top: str, name: str) -> str:

@@ -16,12 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from pyrt.errors import InvalidArgument, SyscallError
 from pyrt.files.held import HeldFile, dressed, flags_of
 from pyrt.files.paths import ABSENT, ContainerPath, text_of
 from pyrt.layer import Root
+
+if TYPE_CHECKING:
+    from pyrt.files.copy import Copied
 
 __all__ = ["ContainerFS"]
 
@@ -269,6 +272,24 @@ class ContainerFS:
         with self._used() as root:
             root.chown(text_of(path), uid, gid, follow=follow_symlinks)
 
+    def copy_in(
+        self, source: str | os.PathLike[str], path: ContainerPath, *, archive: bool = False, follow_link: bool = False
+    ) -> Copied:
+        """Copy `source`, of the host, to `path`, by the rules of `docker cp` (see pyrt.files.copy_in)."""
+        from pyrt.files.copy import copy_in
+
+        with self._lent() as root:
+            return copy_in(root, source, path, archive=archive, follow_link=follow_link)
+
+    def copy_out(
+        self, path: ContainerPath, target: str | os.PathLike[str], *, archive: bool = False, follow_link: bool = False
+    ) -> Copied:
+        """Copy `path` to `target`, of the host, by the rules of `docker cp` (see pyrt.files.copy_out)."""
+        from pyrt.files.copy import copy_out
+
+        with self._lent() as root:
+            return copy_out(root, path, target, archive=archive, follow_link=follow_link)
+
     def close(self) -> None:
         """Let go of what `keep` holds, and keep nothing from now on; files that are open stay so."""
         with self._lock:
@@ -306,13 +327,17 @@ class ContainerFS:
         return directories, others
 
     @contextmanager
-    def _used(self) -> Iterator[Root]:
+    def _lent(self) -> Iterator[Root]:
         held = self._acquire()
         try:
-            with _builtin():
-                yield held.root
+            yield held.root
         finally:
             self._release(held)
+
+    @contextmanager
+    def _used(self) -> Iterator[Root]:
+        with self._lent() as root, _builtin():
+            yield root
 
     def _acquire(self) -> _Held:
         with self._lock:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 from pyrt.layer.root import LocalRoot, Root
@@ -150,6 +151,12 @@ class JoinedRoot:
             self._worker.abandon()
         self._on_close()
 
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            if self._owner == os.getpid():
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
     def _call(self, method: str, fds: list[int] | None = None, **arguments: Any) -> Any:
         with self._lock:
             try:
@@ -161,7 +168,11 @@ class JoinedRoot:
 
 def serve(root: int, method: str, arguments: dict[str, Any]) -> tuple[Any, list[int]]:
     """Carry out what a JoinedRoot asks; give the result and the descriptors that go with it."""
-    local = LocalRoot(root)
+    with closing(LocalRoot(os.dup(root))) as local:
+        return _carry_out(local, method, arguments)
+
+
+def _carry_out(local: LocalRoot, method: str, arguments: dict[str, Any]) -> tuple[Any, list[int]]:
     if method == "open":
         return None, [local.open(**arguments)]
     if method == "stat":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -179,6 +180,11 @@ class LocalRoot:
         if fd >= 0:
             os.close(fd)
             self._on_close()
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self.close()
 
     def _make(self, path: str, flags: int, mode: int, links: bool) -> int | None:
         """Make a file; None where something has its name and may have it."""

@@ -167,6 +167,15 @@ def test_other_users_files_are_reached(box: Shell) -> None:
         process.fs.write_text("/root/secret", "t")
 
 
+def test_trees_are_copied_without_an_archive(fs: ContainerFS, scratch: Path) -> None:
+    assert fs.copy_out("/etc", scratch).entries > 3
+    (scratch / "etc/new").write_text("new")
+    fs.copy_in(scratch / "etc", "/tmp/copy")
+
+    assert fs.read_text("/tmp/copy/new") == "new"
+    assert fs.read_text("/tmp/copy/passwd") == fs.read_text("/etc/passwd") == (scratch / "etc/passwd").read_text()
+
+
 def test_the_files_of_a_process_end_with_it(shell: Shell) -> None:
     with shell.start("exec sleep 1000") as process:
         fs = process.fs
