@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zlib
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from pyrt.errors import Conflict, InvalidArgument
 from pyrt.files.paths import lookup
@@ -17,6 +17,11 @@ from pyrt.layer import Root
 __all__ = ["extract"]
 
 _COPY_BYTES = 1 << 20
+_HEADER_BYTES = 1 << 20
+_ABOUT_OTHERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _UNREADABLE = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 _NODES = {tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK, tarfile.FIFOTYPE: stat.S_IFIFO}
 
@@ -28,7 +33,7 @@ def extract(
     directories: list[tuple[str, tarfile.TarInfo]] = []
     source: Any = data if hasattr(data, "read") else _Pieces(data)
     try:
-        with tarfile.open(fileobj=source, mode="r|*", errors="surrogateescape") as tar:
+        with tarfile.open(fileobj=source, mode="r|*", errors="surrogateescape", tarinfo=_Header) as tar:
             for member in tar:
                 place = _place(top, member.name)
                 if member.isdir():
@@ -41,6 +46,23 @@ def extract(
         raise InvalidArgument(f"the archive cannot be read: {e}", argument="data") from e
     for place, member in reversed(directories):
         root.utime(place, _ns(member), _ns(member))
+
+
+class _Header(tarfile.TarInfo):
+    """A header that cannot make this program read without bound into its memory, nor backwards."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read the 512 bytes of a header. Raises tarfile.ReadError, HeaderError at the archive's end."""
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as e:
+            if len(buf) and any(buf):  # else TarFile takes what is broken for the end
+                raise tarfile.ReadError(str(e)) from e
+            raise
+        if header.size < 0 or (header.type in _ABOUT_OTHERS and header.size > _HEADER_BYTES):
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
 
 
 class _Pieces:

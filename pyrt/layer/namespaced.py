@@ -31,7 +31,7 @@ def joined(user_namespace: int, fd: int) -> Root:
     Raises what starting the process does: Unsupported, PyrtError, SyscallError.
     """
     try:
-        return JoinedRoot(Worker(user_namespace, _IDLE_SECONDS), fd)
+        return JoinedRoot(user_namespace, Worker(user_namespace, _IDLE_SECONDS), fd)
     except BaseException:
         os.close(fd)
         raise
@@ -50,31 +50,34 @@ def overlaid(
     `upper` and `work` are those of no other overlay until `on_close` is called. In a user namespace its ids count.
     Raises besides what `joined` raises: Unsupported where the kernel gives no overlay of them.
     """
-    with ExitStack() as undo:
-        fds = undo.enter_context(opened(upper, work, *lowers))
+    with opened(upper, work, *lowers) as fds, ExitStack() as undo:
         places = [os.readlink(f"/proc/self/fd/{fd}") for fd in fds]
         above = os.path.commonpath(places)
         paths = [os.path.relpath(place, above) for place in places]
-        top = undo.enter_context(opened(above))
         worker = Worker(user_namespace, _IDLE_SECONDS)
         undo.callback(worker.end)
         mounted: list[int] = []
-        try:
-            worker.ask("overlay", {"paths": paths}, [*top, *fds])
-        except Severed as e:
-            raise worker.death(str(e)) from e
-        worker.answer(mounted)
+        with opened(above) as [top]:
+            try:
+                worker.ask("overlay", {"paths": paths}, [top, *fds])
+            except Severed as e:
+                raise worker.death(str(e)) from e
+            worker.answer(mounted)
         if user_namespace is None:
             return LocalRoot(mounted[0], on_close=on_close)  # what is open outlives the process and its mounts
-        undo.pop_all().pop_all()
-        return JoinedRoot(worker, mounted[0], on_close=on_close)
+        undo.pop_all()
+        return JoinedRoot(user_namespace, worker, mounted[0], on_close=on_close)
 
 
 class JoinedRoot:
-    """The files below a directory, reached by `worker`, a process of the user namespace (see Root); it takes both."""
+    """The files below a directory, reached by `worker`, a process of the user namespace (see Root).
 
-    def __init__(self, worker: Worker, fd: int, *, on_close: Callable[[], None] = lambda: None) -> None:
-        self._worker = worker
+    The worker and the descriptor of the directory become its own; of the namespace it keeps a copy.
+    """
+
+    def __init__(self, namespace: int, worker: Worker, fd: int, *, on_close: Callable[[], None] = lambda: None) -> None:
+        self._namespace = os.dup(namespace)
+        self._worker: Worker | None = worker
         self._on_close = on_close
         self._fd = fd
         self._owner = os.getpid()
@@ -145,11 +148,18 @@ class JoinedRoot:
         if fd < 0:
             return
         os.close(fd)
-        if self._owner == os.getpid():
-            self._worker.end()
-        else:
-            self._worker.abandon()
+        os.close(self._namespace)
+        self._drop()
         self._on_close()
+
+    def _drop(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        if self._owner == os.getpid():
+            worker.end()
+        else:
+            worker.abandon()
 
     def __del__(self) -> None:
         if self._fd >= 0:
@@ -159,11 +169,21 @@ class JoinedRoot:
 
     def _call(self, method: str, fds: list[int] | None = None, **arguments: Any) -> Any:
         with self._lock:
+            if self._worker is None:  # the one before has failed, or was interrupted
+                self._worker = Worker(self._namespace, _IDLE_SECONDS)
+            worker = self._worker
             try:
-                self._worker.ask("root", {"method": method, "arguments": arguments}, [self._fd])
-            except Severed as e:
-                raise self._worker.death(str(e)) from e
-            return self._worker.answer(fds)
+                worker.ask("root", {"method": method, "arguments": arguments}, [self._fd])
+                return worker.answer(fds)
+            except BaseException as e:
+                for fd in fds or ():
+                    os.close(fd)
+                if isinstance(e, Severed):
+                    raise worker.death(str(e)) from e
+                raise
+            finally:
+                if worker.is_busy:  # whose answer is still to come, and belongs to nobody
+                    self._drop()
 
 
 def serve(root: int, method: str, arguments: dict[str, Any]) -> tuple[Any, list[int]]:

@@ -6,7 +6,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,33 @@ def test_names_that_lead_out_are_refused(quiet: Process, outside: Path, entries:
     with closing(quiet.open_root()) as root, pytest.raises(InvalidArgument, match="leads out"):
         put_archive(root, "/tmp", b"".join(archive(*entries)))
     assert is_untouched(outside)
+
+
+def large_header() -> Iterator[bytes]:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, 8 << 30
+    yield header.tobuf(tarfile.GNU_FORMAT)
+    for _ in range(100):
+        yield b"1" * (1 << 20)
+    raise AssertionError("a header is read without bound")
+
+
+def negative_size() -> Iterator[bytes]:
+    header = tarfile.TarInfo("back")
+    header.size = -512
+    yield header.tobuf(tarfile.GNU_FORMAT) + bytes(4096)
+
+
+def broken_middle() -> Iterator[bytes]:
+    yield b"".join(archive(file("first", b"x" * 512)))[:1024]
+    raw = b"".join(archive(file("second")))
+    yield b"y" + raw[1:]
+
+
+@pytest.mark.parametrize("stream", [large_header, negative_size, broken_middle])
+def test_archives_that_mislead_are_refused(quiet: Process, stream: Callable[[], Iterator[bytes]]) -> None:
+    with closing(quiet.open_root()) as root, pytest.raises(InvalidArgument, match="cannot be read"):
+        put_archive(root, "/tmp", stream())
 
 
 def test_links_of_an_archive_lead_on_inside(quiet: Process, outside: Path) -> None:
