@@ -43,7 +43,7 @@ def copy_in(
     else all belongs to root of the container; `follow_link` copies what a link at `source` leads to. Directories that
     are there keep their modes. Raises NotFound, InvalidArgument, Conflict, SyscallError.
     """
-    text = text_of(os.path.join(os.getcwd(), source), "source")
+    text = _host_path(source, "source")
     with _host() as host:
         plan = _Plan.make(host, text, root, text_of(path), follow_link, "source", "path")
         return _Copying(host, root, keeps_owner=archive, keeps_devices=True).run(plan)
@@ -61,7 +61,7 @@ def copy_out(
 
     What is copied belongs to the caller, without set-id bits, unless `archive` keeps owners. Devices are left out.
     """
-    text = text_of(os.path.join(os.getcwd(), destination), "destination")
+    text = _host_path(destination, "destination")
     with _host() as host:
         plan = _Plan.make(root, text_of(path), host, text, follow_link, "path", "destination")
         return _Copying(root, host, keeps_owner=archive, keeps_devices=False).run(plan)
@@ -113,10 +113,12 @@ class _Copying:
     size_bytes: int = 0
     skipped: list[str] = field(default_factory=list)
     linked: dict[tuple[int, int], str] = field(default_factory=dict)
+    own: os.stat_result | None = None
     made: list[tuple[str, os.stat_result]] = field(default_factory=list)
 
     def run(self, plan: _Plan) -> Copied:
-        for entry in entries(self.source, plan.source):
+        """Copy all, but not what has just been copied, where the target is seen in the source as well."""
+        for entry in entries(self.source, plan.source, skip=lambda each: self._is_target(each, plan.target)):
             place = f"{plan.target.rstrip('/')}/{entry.name}".rstrip("/") or "/"
             if self._copy(entry, place):
                 self.count += 1
@@ -125,6 +127,13 @@ class _Copying:
         for place, status in reversed(self.made):
             self._dress(place, status)
         return Copied(self.count, self.size_bytes, tuple(self.skipped))
+
+    def _is_target(self, entry: Entry, target: str) -> bool:
+        if not entry.name or not stat.S_ISDIR(entry.status.st_mode):
+            return False
+        if self.own is None:
+            self.own = self.target.stat(target, follow=False, links=False)
+        return os.path.samestat(entry.status, self.own)
 
     def _copy(self, entry: Entry, place: str) -> bool:
         """Copy one entry; False where that kind is left out."""
@@ -199,6 +208,10 @@ class _Copying:
         if not stat.S_ISLNK(status.st_mode):
             self.target.chmod(place, mode if self.keeps_owner else mode & ~_SET_IDS, links=False)
         self.target.utime(place, status.st_atime_ns, status.st_mtime_ns, links=False)
+
+
+def _host_path(path: str | os.PathLike[str], argument: str) -> str:
+    return os.path.join(os.getcwd(), text_of(os.fspath(path), argument))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pyrt.errors import SyscallError
@@ -31,15 +31,18 @@ class Entry:
     status: os.stat_result
 
 
-def entries(root: Root, top: str) -> Iterator[Entry]:
+def entries(root: Root, top: str, *, skip: Callable[[Entry], bool] = lambda entry: False) -> Iterator[Entry]:
     """Give what is at `top`, a canonical path, and all below it, directories before what they hold, sorted.
 
+    Of a directory that `skip` says yes to nothing is given, neither itself nor what it holds.
     Of proc, sysfs and the like only the directories are given that they are mounted on, unless `top` is in one.
     """
     waiting = [Entry("", top, root.stat(top, follow=False, links=False))]
     goes_everywhere = None
     while waiting:
         entry = waiting.pop()
+        if skip(entry):
+            continue
         yield entry
         if not stat.S_ISDIR(entry.status.st_mode):
             continue

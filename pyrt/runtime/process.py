@@ -51,7 +51,7 @@ class Process:
 
     `pid` is that of the container's first process, seen from here. With a terminal, `stdin` and `stdout` are its two
     directions, and `resize` changes its size. Leaving a `with` block, unlike Popen's, kills what still runs.
-    `exit_cause` says how it ended, once it has; `timings` how long the start took.
+    `exit_cause` says how it ended, once it has; `timings` how long the start took. `fs` are the container's files.
     """
 
     def __init__(

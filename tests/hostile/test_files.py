@@ -186,6 +186,14 @@ def test_a_tree_that_changes_is_copied_in_part(box: Shell, scratch: Path) -> Non
                 b"".join(get_archive(root, "/tree")[0])
 
 
+def test_a_copy_does_not_copy_itself(shell: Shell, outside: Path) -> None:
+    with shell.start("exec sleep 1000", volumes={str(outside): {"bind": "/tmp", "mode": "rw"}}) as process:
+        process.fs.copy_out("/", outside / "host/all")
+
+    assert (outside / "host/all/tmp/deep/file").read_text() == "canary"
+    assert os.listdir(outside / "host/all/tmp/host") == []
+
+
 def test_many_and_odd_names(box: Shell, scratch: Path) -> None:
     script = 'mkdir /many; cd /many; i=0; while [ $i -lt 3000 ]; do : > $i; i=$((i+1)); done; : > "$(printf "a\\nb")"'
     with box.start(f"{script}; : > $(printf '\\377'); echo; exec sleep 1000", stdout=-1) as process:
