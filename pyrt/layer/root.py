@@ -128,7 +128,10 @@ class LocalRoot:
     def rmtree(self, path: str) -> None:
         """Remove a tree (see Root)."""
         with self._entry(path) as (parent, name):
-            remove_child(parent, name)
+            try:
+                remove_child(parent, name)
+            except SyscallError as e:
+                raise SyscallError(e.errno or errno.EIO, "remove", path) from e
 
     def rename(self, path: str, target: str) -> None:
         """Give another name (see Root)."""
