@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         VolumeNotFound,
         WrongState,
     )
+    from pyrt.files import ContainerFS, Copied
     from pyrt.image import Image, ImageCollection, Progress
     from pyrt.layer import Change
     from pyrt.registry import Credentials, RegistryOptions
@@ -75,7 +76,9 @@ __all__ = [
     "Conflict",
     "Container",
     "ContainerCollection",
+    "ContainerFS",
     "ContainerNotFound",
+    "Copied",
     "CreateOptions",
     "Credentials",
     "DigestMismatch",
@@ -136,6 +139,8 @@ _HOMES = {
     "Container": "pyrt.container",
     "CreateOptions": "pyrt.container",
     "ContainerCollection": "pyrt.container",
+    "ContainerFS": "pyrt.files",
+    "Copied": "pyrt.files",
     "Credentials": "pyrt.registry",
     "Engine": "pyrt.engine",
     "ExecOptions": "pyrt.runtime.exec",

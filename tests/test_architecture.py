@@ -18,7 +18,7 @@ FLOORS = [
     ["oci", "_native"],
     ["content", "state"],
     ["layer"],
-    ["snapshot"],
+    ["snapshot", "files"],
     ["runtime", "network", "volume", "registry"],
     ["image", "container"],
     ["build", "sandbox"],

@@ -29,6 +29,7 @@ PUBLIC = {
         "Ulimit",
     },
     "pyrt.engine": {"Engine", "run"},
+    "pyrt.files": {"ContainerFS", "Copied"},
     "pyrt.image": {"Image", "ImageCollection", "Progress"},
     "pyrt.layer": {"Change"},
     "pyrt.registry": {"Credentials", "RegistryOptions"},

@@ -17,6 +17,7 @@ __all__ = ["dispatch"]
 VERBS = {
     "commit": "Make an image of a kept container.",
     "copy": "Copy an image between registries, layouts and archives.",
+    "cp": "Copy files between a container and this machine.",
     "diff": "List what a kept container's program has changed.",
     "doctor": "Say what works on this host, what does not, why, and what would change that.",
     "events": "Show what happens, as it happens.",

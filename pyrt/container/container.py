@@ -12,13 +12,14 @@ from pyrt.container import life
 from pyrt.container.attach import Attachment, resize
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document
+from pyrt.container.files import Files, open_root
 from pyrt.container.keeping import Keeping
 from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, read_logs
 from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
 from pyrt.errors import Unsupported, WrongState
-from pyrt.layer import Change
+from pyrt.layer import Change, Root
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.exec import Executor, Target
 from pyrt.runtime.executing import Executing
@@ -32,7 +33,7 @@ __all__ = ["Container"]
 ImageT = TypeVar("ImageT", covariant=True)
 
 
-class Container(Executing, Generic[ImageT]):
+class Container(Files, Executing, Generic[ImageT]):
     """One container, of whichever process made it. Its properties are asked anew each time, but for its name's."""
 
     def __init__(self, keeping: Keeping[ImageT], kept: KeptContainer) -> None:
@@ -278,6 +279,9 @@ class Container(Executing, Generic[ImageT]):
 
     def _exec_started(self, process: Process) -> None:
         self._keeping.emit("exec_start", self._kept, {"execID": f"{process.pid}"})
+
+    def _open_root(self) -> Root:
+        return open_root(self._keeping, self._kept)
 
     def _has_ended(self) -> bool:
         return not self.condition.is_running

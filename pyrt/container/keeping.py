@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from pyrt.container.create_options import CreateOptions
-    from pyrt.layer import Trees
+    from pyrt.layer import Root, Trees
     from pyrt.runtime.cgroups import Cgroup
     from pyrt.runtime.exec import Executor
     from pyrt.runtime.link import Link
@@ -54,6 +54,12 @@ class Launching(Protocol):
 
     def executor(self, record: KeptContainer) -> Executor:
         """Give what starts further programs in a container."""
+
+    def open_running(self, record: KeptContainer) -> Root | None:
+        """Give the files of a container that runs, to be closed; None where this engine cannot come to them."""
+
+    def user_namespace(self) -> int:
+        """Give the user namespace that containers of this engine share."""
 
     def cgroup(self, name: str, *, required: bool = True) -> Cgroup:
         """Give the cgroup of a monitor's container, to be closed; where it has none, an empty one, or NotFound."""

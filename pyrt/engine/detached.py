@@ -25,9 +25,10 @@ from pyrt.container import (
     run_options,
 )
 from pyrt.engine.launcher import make_sources
-from pyrt.errors import CommandError, PyrtError, Unsupported
+from pyrt.errors import CommandError, PyrtError, Unsupported, WrongState
 from pyrt.oci.image import config_from_json, config_to_json
 from pyrt.runtime.bundle import Bundle
+from pyrt.runtime.link import Link
 from pyrt.runtime.monitor import Keep
 from pyrt.runtime.protocol import Policy, StartFlag
 from pyrt.snapshot import Merged, Overlay
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from pyrt.container import Draft
     from pyrt.engine.launcher import Launcher
     from pyrt.image import ImageView
+    from pyrt.layer import Root
     from pyrt.oci.config import ImageConfig
-    from pyrt.runtime.link import Link
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
 
@@ -127,6 +128,20 @@ class Detached:
         options = run_options(options_from_document(record.options))
         facts, config = self._launcher.facts, base_config(record)
         return ContainerExecutor(lambda: self._runtime.execs, facts, config, options, draft)
+
+    def open_root(self, record: KeptContainer) -> Root | None:
+        """Give the files of a container that runs; None where it has ended."""
+        from pyrt.files import process_root
+
+        try:
+            with Link.connect(self._store.directory(record), record.name) as link:
+                pid, pidfd = link.pidfd()
+            try:
+                return process_root(pid, pidfd)
+            finally:
+                os.close(pidfd)
+        except WrongState:
+            return None
 
     @contextmanager
     def _bundle(self, record: KeptContainer) -> Iterator[tuple[Bundle, Draft]]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from pyrt.container import (
     ContainerExecutor,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pyrt.engine.rooms import Rooms
     from pyrt.engine.volumes import Volumes
     from pyrt.image import ImageView
+    from pyrt.layer import Root
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
     from pyrt.runtime.stdio import Stream, TextMode
@@ -48,6 +50,7 @@ class Launcher:
         self._snapshotters.clear(is_orphan)
         rooms.sweep_volumes()
         self._running: set[Process] = set()
+        self._by_id: WeakValueDictionary[str, Process] = WeakValueDictionary()
 
     def start(
         self,
@@ -87,7 +90,13 @@ class Launcher:
             undo.pop_all()
         process.allow_exec(ContainerExecutor(lambda: self._runtime.execs, self.facts, view.config, options, draft))
         self._running.add(process)
+        self._by_id[root.key] = process
         return process
+
+    def open_root(self, container_id: str) -> Root | None:
+        """Give the files of a container that this engine runs, None where it does not."""
+        process = self._by_id.get(container_id)
+        return None if process is None or process.poll() is not None else process.open_root()
 
     def close(self) -> None:
         """Kill what still runs."""
@@ -143,6 +152,7 @@ class Launcher:
         self, process: Process, code: int, view: ImageView, root: Passing | Kept, volumes: Volumes | NoVolumes
     ) -> None:
         self._running.discard(process)
+        self._by_id.pop(root.key, None)
         with ExitStack() as further:
             further.callback(view.close)
             further.callback(volumes.ended)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyrt.container import CreateOptions, KeptContainer
     from pyrt.engine.rooms import Rooms
+    from pyrt.layer import Root
     from pyrt.runtime.cgroups import Cgroup
     from pyrt.runtime.exec import Executor
     from pyrt.runtime.link import Link
@@ -40,6 +41,16 @@ class Launchings:
     def executor(self, record: KeptContainer) -> Executor:
         """Give what starts further programs in a container (see Launching)."""
         return self._rooms.detached.executor(record)
+
+    def open_running(self, record: KeptContainer) -> Root | None:
+        """Give the files of a container that runs (see Launching)."""
+        if record.has_run:
+            return self._rooms.launcher.open_root(record.id)
+        return self._rooms.detached.open_root(record)
+
+    def user_namespace(self) -> int:
+        """Give the user namespace that containers of this engine share (see Launching)."""
+        return self._rooms.runtime.user_namespace()
 
     def cgroup(self, name: str, *, required: bool = True) -> Cgroup:
         """Give the cgroup of a monitor's container (see Launching)."""

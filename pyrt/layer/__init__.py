@@ -16,6 +16,7 @@ from pyrt.layer.aside import aside
 from pyrt.layer.changes import Change, changes, compare
 from pyrt.layer.copyup import Directory, Found, copy_up, find, make_directory, remove
 from pyrt.layer.removal import remove_child, remove_tree
+from pyrt.layer.root import LocalRoot, Root
 from pyrt.layer.settle import settle
 from pyrt.layer.trees import LocalTrees, Trees
 from pyrt.layer.write import IdMap, Written, write
@@ -23,6 +24,7 @@ from pyrt.layer.write import IdMap, Written, write
 if TYPE_CHECKING:
     from pyrt.layer.compression import Compression, compress, decompress
     from pyrt.layer.mapped import MappedTrees
+    from pyrt.layer.namespaced import joined, overlaid
 
 __all__ = [
     "Applied",
@@ -34,10 +36,12 @@ __all__ = [
     "IdMap",
     "Limits",
     "Link",
+    "LocalRoot",
     "LocalTrees",
     "MappedTrees",
     "Owner",
     "Pending",
+    "Root",
     "Skipped",
     "Trees",
     "Written",
@@ -51,7 +55,9 @@ __all__ = [
     "decompress",
     "find",
     "hashed",
+    "joined",
     "make_directory",
+    "overlaid",
     "remove",
     "remove_child",
     "remove_tree",
@@ -66,6 +72,10 @@ def __getattr__(name: str) -> object:
         from pyrt.layer.mapped import MappedTrees
 
         return MappedTrees
+    if name in ("joined", "overlaid"):
+        from pyrt.layer import namespaced
+
+        return getattr(namespaced, name)
     if name not in ("Compression", "compress", "decompress"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pyrt.layer import compression

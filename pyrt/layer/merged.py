@@ -20,13 +20,15 @@ from pyrt.layer.trees import Directory, opened
 from pyrt.layer.worker_process import Worker
 from pyrt.layer.worker_wire import Line, Severed, pair
 
-__all__ = ["descend", "mount", "own_namespace", "stream"]
+__all__ = ["descend", "mount", "mount_writable", "own_namespace", "stream"]
 
 _FEATURE = "the merged tree of layers"
 _MOST = 500  # OVL_MAX_STACK of the kernel
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _START_SECONDS = 60.0
 _RESOLVE_NO_SYMLINKS = 4  # openat2(2)
+_MOUNTING = "mounting needs root or a user namespace, and no seccomp filter or security module against it"
+_KEPT = "index=off,metacopy=off,redirect_dir=nofollow"  # as containers that are kept have it (pyrt.snapshot.Uppers)
 
 
 @contextmanager
@@ -92,8 +94,7 @@ def mount(fds: list[int], paths: Sequence[str]) -> int:
     try:
         syscalls.unshare_mounts()
     except SyscallError as e:
-        reason = f"mounting needs root or a user namespace, and no seccomp filter or security module against it: {e}"
-        raise Unsupported(_FEATURE, reason) from e
+        raise Unsupported(_FEATURE, f"{_MOUNTING}: {e}") from e
     top = _open(fds, ".")  # of the new mounts, as only the present directory is: an overlay takes no others
     for fd, path in zip(merged, paths, strict=False):
         _follow(fd, path, top)
@@ -112,6 +113,32 @@ def descend(fds: list[int], top: int, path: str) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
         fds.append(open_in_root(top, path, flags, resolve=_RESOLVE_NO_SYMLINKS))
     return fds[-1] if path else top
+
+
+def mount_writable(fds: list[int], paths: Sequence[str]) -> int:
+    """Give a descriptor of an overlay that can be written to, as `mount` gives one; who asked has to close it.
+
+    `fds` are of a directory above all, the upper, the work directory and the lowers, the topmost first.
+    """
+    os.fchdir(fds[0])
+    upper, work, *lowers = fds[1:]
+    lowers = _visible(lowers)
+    try:
+        syscalls.unshare_mounts()
+    except SyscallError as e:
+        raise Unsupported(_FEATURE, f"{_MOUNTING}: {e}") from e
+    top = _open(fds, ".")
+    for fd, path in zip((upper, work, *lowers), paths, strict=False):
+        _follow(fd, path, top)
+    os.chdir("/proc/self/fd")
+    options = f"lowerdir={':'.join(map(str, lowers))},upperdir={upper},workdir={work}" + ",userxattr" * (
+        not is_privileged()
+    )
+    try:
+        syscalls.mount("overlay", str(upper), "overlay", 0, f"{options},{_KEPT}")
+    except SyscallError as e:
+        raise Unsupported(_FEATURE, f"{e}: {_explain(e.errno)}") from e
+    return os.dup(_open(fds, paths[0], top))
 
 
 def _visible(directories: Sequence[int]) -> list[int]:

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from pyrt._native import syscalls
@@ -25,6 +25,14 @@ from pyrt.layer.worker_wire import Line, Severed, pack_error, unpack_pending
 from pyrt.layer.write import write
 
 __all__ = ["main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a verb gives, where descriptors go with it; they are closed here afterwards."""
+
+    result: Any
+    fds: list[int]
 
 
 def main() -> None:
@@ -89,10 +97,14 @@ def _await_request(connection: socket.socket, idle_seconds: float) -> None:
 
 def _serve(owner: Line) -> None:
     fds: list[int] = []
+    given: list[int] = []
     try:
         request = owner.hear(fds)
         try:
-            reply = {"result": _VERBS[request["verb"]](fds, **request["arguments"])}
+            result = _VERBS[request["verb"]](fds, **request["arguments"])
+            if isinstance(result, Given):
+                result, given = result.result, result.fds
+            reply = {"result": result}
         except Severed:
             raise
         except BaseException as error:
@@ -100,7 +112,11 @@ def _serve(owner: Line) -> None:
     finally:
         for fd in fds:  # before the answer: then nothing here holds a directory, and what it is mounted on
             os.close(fd)
-    owner.tell(reply)
+    try:
+        owner.tell(reply, given)
+    finally:
+        for fd in given:
+            os.close(fd)
 
 
 def _apply(fds: list[int], limits: list[int] | None) -> Any:
@@ -174,6 +190,18 @@ def _remove(fds: list[int], name: str) -> None:
     remove_child(fds[0], name)
 
 
+def _root(fds: list[int], method: str, arguments: dict[str, Any]) -> Given:
+    from pyrt.layer.namespaced import serve
+
+    return Given(*serve(fds[0], method, arguments))
+
+
+def _overlay(fds: list[int], paths: list[str]) -> Given:
+    from pyrt.layer.merged import mount_writable
+
+    return Given(None, [mount_writable(fds, paths)])
+
+
 def _reopen(fds: list[int]) -> None:
     """Make descriptors of directories that are only places (O_PATH) readable, with the rights of this process."""
     for fd in fds:
@@ -196,4 +224,6 @@ _VERBS: dict[str, Callable[..., Any]] = {
     "make_path": _make_path,
     "make_directory": _make_directory,
     "remove": _remove,
+    "root": _root,
+    "overlay": _overlay,
 }

@@ -59,10 +59,13 @@ class Worker:
         self.is_busy = True
         self._line.tell({"verb": verb, "arguments": arguments}, fds)
 
-    def answer(self) -> Any:
-        """Wait for the result of what was asked. Raises what the verb has raised, PyrtError where the process ended."""
+    def answer(self, descriptors: list[int] | None = None) -> Any:
+        """Wait for the result of what was asked; descriptors that come with it are appended, and the caller's.
+
+        Raises what the verb has raised, PyrtError where the process ended.
+        """
         try:
-            reply = self._line.hear()
+            reply = self._line.hear(descriptors)
             if not isinstance(reply, dict) or len(reply) != 1:
                 raise Severed("its answer is none")
             error = unpack_error(reply["error"]) if "error" in reply else None

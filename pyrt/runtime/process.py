@@ -31,7 +31,8 @@ from pyrt.runtime.pump import Pump
 from pyrt.runtime.wait import killed, reap, wait_readable
 
 if TYPE_CHECKING:
-    pass
+    from pyrt.files import ContainerFS
+    from pyrt.layer import Root
 
 __all__ = ["Process", "Timings"]
 
@@ -55,7 +56,7 @@ class Process(Executing):
 
     `pid` is that of the container's first process, seen from here. With a terminal, `stdin` and `stdout` are its two
     directions, and `resize` changes its size. Leaving a `with` block, unlike Popen's, kills what still runs.
-    `exit_cause` says how it ended, once it has; `timings` how long the start took.
+    `exit_cause` says how it ended, once it has; `timings` how long the start took. `fs` are the container's files.
     """
 
     def __init__(
@@ -97,6 +98,26 @@ class Process(Executing):
         self._executor: Executor | None = None
         self._execs: WeakSet[Process] = WeakSet()
         self._owner = os.getpid()
+        self._fs: ContainerFS | None = None
+
+    @property
+    def fs(self) -> ContainerFS:
+        """The container's files, as long as it runs: see ContainerFS. Its methods raise WrongState afterwards."""
+        from pyrt.files import ContainerFS
+
+        with self._lock:
+            if self._fs is None:
+                self._fs = ContainerFS(self.open_root, keep=self.returncode is None)
+            return self._fs
+
+    def open_root(self) -> Root:
+        """Give the container's root, to be closed. Raises WrongState when it has ended."""
+        from pyrt.files import process_root
+
+        with self._watched() as pidfd:
+            if pidfd < 0:
+                raise WrongState("the container has ended, and its files with it", have="exited", want="running")
+            return process_root(self.pid, pidfd)
 
     @property
     def effective(self) -> Mapping[str, object]:
@@ -114,7 +135,10 @@ class Process(Executing):
                 code = reap(self._pidfd)
                 if code is not None:
                     self._finish(code)
-            return self.returncode
+            code = self.returncode
+        if code is not None and self._fs is not None:
+            self._fs.close()
+        return code
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end and give the return code (-N: ended by signal N).

@@ -118,6 +118,11 @@ class Uppers:
         check_key(key)
         return self._place(key, "upper", destination)
 
+    def work(self, key: str, destination: str = "") -> str:
+        """Give the directory that an overlay with that upper needs for itself."""
+        check_key(key)
+        return self._place(key, "work", destination)
+
     def remove(self, key: str) -> None:
         """Remove what was written through the views of `key` (see Snapshotter)."""
         check_key(key)

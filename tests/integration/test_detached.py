@@ -281,3 +281,14 @@ def test_volumes_stay_and_are_the_same_at_each_start(store: Engine) -> None:
     container.remove(force=True, v=True)
     assert [volume.name for volume in store.volumes.list()] == ["data"]
     store.volumes.get("data").remove()
+
+
+def test_files_while_it_runs_and_when_it_has_ended(store: Engine) -> None:
+    container = store.containers.run(IMAGE, FOREVER)
+    container.fs.write_text("/etc/one", "1")
+
+    assert container.exec_run("cat /etc/one").output == b"1"
+    container.stop(0)
+    container.fs.write_text("/etc/two", "2")
+    container.start()
+    assert container.exec_run("cat /etc/one /etc/two").output == b"12"
