@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pyrt.container.blkio import parse_throttle, parse_weight
 from pyrt.container.devices import DeviceMapping, parse_device, parse_device_rule
 from pyrt.container.env import parse_env, parse_env_file
-from pyrt.container.exec import ContainerExecutor
 from pyrt.container.host import HostFacts
 from pyrt.container.mount import Mount, parse_mount, parse_volume
 from pyrt.container.options import RunOptions
@@ -30,6 +29,7 @@ from pyrt.container.wishes import Wishes, read_wishes
 
 if TYPE_CHECKING:
     from pyrt.container.collection import Committer, Container, ContainerCollection, Keeping
+    from pyrt.container.exec import ContainerExecutor
     from pyrt.container.kept import KeptContainer, KeptStore, kept_config
 
 __all__ = [
@@ -73,13 +73,16 @@ __all__ = [
     "text_mode",
 ]
 
-_HOMES = {"KeptContainer": "kept", "KeptStore": "kept", "kept_config": "kept"} | dict.fromkeys(
-    ("Committer", "Container", "ContainerCollection", "Keeping"), "collection"
-)
+_HOMES = {
+    "ContainerExecutor": "exec",
+    "KeptContainer": "kept",
+    "KeptStore": "kept",
+    "kept_config": "kept",
+} | dict.fromkeys(("Committer", "Container", "ContainerCollection", "Keeping"), "collection")
 
 
 def __getattr__(name: str) -> object:
-    """Load what is about kept containers when it is asked for (PEP 562)."""
+    """Load what is about kept containers, and about running ones, when it is asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

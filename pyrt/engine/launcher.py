@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pyrt.container import ContainerExecutor, Draft, HostFacts, Identity, RunOptions, build, read_wishes, resolve_user
+from pyrt.container import Draft, HostFacts, Identity, RunOptions, build, read_wishes, resolve_user
 from pyrt.engine.layers import Kept, Passing
 from pyrt.errors import ImageNotFound, InvalidOption, SyscallError, Unsupported
 from pyrt.runtime.bundle import Bundle, Rootfs
@@ -17,6 +17,8 @@ from pyrt.snapshot import Merged, Snapshotter, Snapshotters
 if TYPE_CHECKING:
     from pyrt.engine.rooms import Rooms
     from pyrt.image import ImageView
+    from pyrt.oci.config import ImageConfig
+    from pyrt.runtime.exec import Executor
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
     from pyrt.runtime.stdio import Stream, TextMode
@@ -69,9 +71,14 @@ class Launcher:
                 on_end=lambda process, code: self._ended(process, code, view, root),
             )
             undo.pop_all()
-        process.allow_exec(ContainerExecutor(lambda: self._runtime.execs, self._facts, view.config, options, draft))
+        process.allow_exec(lambda: self._executor(view.config, options, draft))
         self._running.add(process)
         return process
+
+    def _executor(self, config: ImageConfig, options: RunOptions, draft: Draft) -> Executor:
+        from pyrt.container import ContainerExecutor  # which most containers do without
+
+        return ContainerExecutor(self._runtime.execs, self._facts, config, options, draft)
 
     def close(self) -> None:
         """Kill what still runs."""

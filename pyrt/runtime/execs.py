@@ -26,7 +26,7 @@ from pyrt.runtime.cgroups import Cgroup
 from pyrt.runtime.control import Controls, Joined, Started, await_joined, await_start
 from pyrt.runtime.exec import Target
 from pyrt.runtime.keeper import Keeper
-from pyrt.runtime.namespaces import join_flags
+from pyrt.runtime.namespaces import NEW_MOUNTS, join_flags
 from pyrt.runtime.plan import add_confinement, add_identity, add_limits, add_oom_score, candidates
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 from pyrt.runtime.process import Process
@@ -40,7 +40,7 @@ from pyrt.runtime.wait import reap, wait_readable
 __all__ = ["Exec", "ExecSpec", "Execs"]
 
 _SIGTERM = 15
-_ENDING_SECONDS = 0.5
+_ENDING_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +189,22 @@ class Execs:
     def _spawn(
         self, target: Target, spec: ExecSpec, stdio: Stdio, cgroup: Cgroup, control: int, *, is_detached: bool
     ) -> int:
-        """Start pyrt-init, which stays outside of the container's cgroups; give its pidfd."""
+        """Start pyrt-init, which stays outside of the container's cgroups; give its pidfd.
+
+        Where it is no memory file, it must be executed from a read-only mount: a script in the container could else
+        have it as its interpreter (/proc/self/exe), and write to the file then.
+        """
+        is_file = isinstance(self._program.source, str)
+        if is_file and os.geteuid() != 0:
+            reason = "sysctl vm.memfd_noexec is 2, and only root can do without memory files; 1 or 0 allow it"
+            raise Unsupported("exec", reason)
         filter = self._filters.program(spec.profile, spec.process.capabilities.bounding)
         sealed = seal(exec_plan(spec, filter, cgroup, is_detached=is_detached))
         into = (cgroup.into_fd,) if cgroup.into_fd >= 0 else ()
         try:
             fds = (*stdio.child, control, sealed, target.pidfd, *cgroup.join_fds, *into)
-            return spawn(self._program.source, (b"pyrt-init", b"exec"), fds)[1]
+            flags = NEW_MOUNTS if is_file else 0
+            return spawn(self._program.source, (b"pyrt-init", b"exec"), fds, flags)[1]
         finally:
             os.close(sealed)
 

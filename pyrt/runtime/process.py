@@ -24,12 +24,12 @@ from pyrt.oci.spec import Resources
 from pyrt.runtime import tty
 from pyrt.runtime.capture import Capture, Sink
 from pyrt.runtime.cgroups import Cgroup, Usage
-from pyrt.runtime.exec import ExecOptions, ExecResult, Executor, Target
 from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, Signalled
 from pyrt.runtime.pump import Pump
 from pyrt.runtime.wait import killed, reap, wait_readable
 
 if TYPE_CHECKING:
+    from pyrt.runtime.exec import ExecOptions, ExecResult, Executor, Target
     from pyrt.runtime.stdio import Stream
 
 __all__ = ["Process", "Timings"]
@@ -93,7 +93,7 @@ class Process:
         self._sinks: dict[int, Capture] = {}
         self._unsent: bytes | None = None
         self._watchers = 0
-        self._executor: Executor | None = None
+        self._make_executor: Callable[[], Executor] | None = None
         self._execs: WeakSet[Process] = WeakSet()
         self._owner = os.getpid()
 
@@ -257,9 +257,9 @@ class Process:
             self.end(Cancelled())
             self.wait()
 
-    def allow_exec(self, executor: Executor) -> None:
-        """Let `exec` and `exec_run` start programs by this executor."""
-        self._executor = executor
+    def allow_exec(self, make_executor: Callable[[], Executor]) -> None:
+        """Let `exec` and `exec_run` start programs by the executor that this gives."""
+        self._make_executor = make_executor
 
     def exec(
         self,
@@ -332,7 +332,9 @@ class Process:
     @contextmanager
     def _joinable(self) -> Iterator[tuple[Executor, Target]]:
         """Lend what starts programs in here. Raises WrongState where none can."""
-        if self._executor is None:
+        from pyrt.runtime.exec import Target
+
+        if self._make_executor is None:
             raise WrongState("programs are started in a container by its own Process", have="an exec", want="container")
         with self._watched() as pidfd:
             if pidfd < 0 or wait_readable(pidfd, 0):
@@ -341,7 +343,7 @@ class Process:
                 raise WrongState(
                     f"the container of {self.args[0]} is paused: unpause it", have="paused", want="running"
                 )
-            yield self._executor, Target(self.pid, pidfd, self._cgroup)
+            yield self._make_executor(), Target(self.pid, pidfd, self._cgroup)
 
     def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):

@@ -152,7 +152,7 @@ def test_privileged(running: Process) -> None:
 def test_a_terminal(running: Process) -> None:
     look = 'tty; stty size; echo $TERM; [ -t 0 ] && [ -t 2 ] && read x && echo "<$x>"; exit 4'
     with running.exec(["sh", "-c", look], tty=True, console_size=(30, 90)) as second:
-        seen = read_until(second, b"xterm")
+        seen = read_until(second, b"xterm\r\n")
         second.resize(31, 91)
         assert second.stdin is not None
         os.write(second.stdin.fileno(), b"typed\n")
@@ -353,3 +353,22 @@ def test_a_program_that_is_not_there(running: Process) -> None:
 def test_not_within_an_exec(running: Process) -> None:
     with running.exec(["sleep", "1000"]) as second, pytest.raises(WrongState):
         second.exec_run("true")
+
+
+@pytest.mark.parametrize(
+    "options", [{"init": True}, {"network_mode": "host"}, {"ipc_mode": "host"}, {"read_only": True}]
+)
+def test_in_other_containers(box: Shell, options: dict[str, Any]) -> None:
+    with idle(box, **options) as process:
+        inside = says(process, "for n in net ipc pid; do readlink /proc/self/ns/$n; done").split()
+
+        assert inside == [os.readlink(f"/proc/{process.pid}/ns/{name}") for name in ("net", "ipc", "pid")]
+        assert (inside[0] == os.readlink("/proc/self/ns/net")) == ("network_mode" in options)
+
+
+@pytest.mark.needs("landlock")
+def test_landlock_holds_for_it(box: Shell) -> None:
+    with idle(box, landlock={"read_only": ("/",), "read_write": ("/dev",)}) as process:
+        assert process.exec_run(["sh", "-c", "echo x > /tmp/file"]).exit_code != 0
+        assert process.exec_run(["sh", "-c", "echo x > /tmp/file"], privileged=True).exit_code != 0
+        assert process.exec_run(["sh", "-c", "cat /etc/passwd > /dev/null"]).exit_code == 0
