@@ -4,9 +4,9 @@
  * there. It must not be the host program's own child: the container's first process cannot end before all in its namespace
  * are waited for, which a host program may do late or never.
  *
- * The container is hostile, and sees the new process from its first instruction on. So before it exists it is made undumpable:
- * nobody in there may trace it or look at its descriptors, and an exec of the container's own program ends that. What is
- * open leads nowhere: the control socket, and until it has entered them the container's cgroups and its pidfd.
+ * The container is hostile, and sees the new process from its first instruction on. So before it exists it is made undumpable,
+ * in the host's user namespace: nobody in there may trace it or look at its descriptors, until it has executed the container's
+ * own program. What is open leads nowhere: the control socket, and until it has entered them the container's cgroups and its pidfd.
  */
 #include "init.h"
 

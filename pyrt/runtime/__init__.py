@@ -18,6 +18,7 @@ __all__ = [
     "exec",
     "execs",
     "exit",
+    "joinable",
     "landlock",
     "namespaces",
     "process",

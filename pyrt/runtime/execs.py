@@ -41,6 +41,7 @@ __all__ = ["Exec", "ExecSpec", "Execs"]
 
 _SIGTERM = 15
 _ENDING_SECONDS = 0.2
+_WAITER_SECONDS = 2.0  # more than what pyrt-init gives a tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Exec(Process):
         try:
             super()._finish(code)
         finally:
-            os.close(self._leader)
+            leader, self._leader = self._leader, -1
+            os.close(leader)
 
 
 class Execs:
@@ -171,7 +173,7 @@ class Execs:
             with self._controls.pair() as (control, theirs):
                 with theirs:
                     pidfd = self._spawn(target, spec, stdio, cgroup, theirs.fileno(), is_detached=is_detached)
-                undo.callback(kill_and_reap, pidfd)
+                undo.callback(reap_waiter, pidfd)
                 stdio.close_child()
                 cgroup.close_join()
                 joined = await_joined(control)
@@ -277,6 +279,12 @@ def kill(pidfd: int, *, keep: bool = False) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     if not keep:
         os.close(pidfd)
+
+
+def reap_waiter(pidfd: int) -> None:
+    """Let pyrt-init end as what it waits for does, which has been killed or is let go nowhere; else kill it too."""
+    wait_readable(pidfd, _WAITER_SECONDS)
+    kill_and_reap(pidfd)
 
 
 def discard(cgroup: Cgroup) -> None:

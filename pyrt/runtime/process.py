@@ -13,10 +13,10 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any, Self, Unpack
+from typing import IO, TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from pyrt.errors import InvalidArgument, WrongState
@@ -25,12 +25,12 @@ from pyrt.runtime import tty
 from pyrt.runtime.capture import Capture, Sink
 from pyrt.runtime.cgroups import Cgroup, Usage
 from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, Signalled
+from pyrt.runtime.joinable import Joinable
 from pyrt.runtime.pump import Pump
 from pyrt.runtime.wait import killed, reap, wait_readable
 
 if TYPE_CHECKING:
-    from pyrt.runtime.exec import ExecOptions, ExecResult, Executor, Target
-    from pyrt.runtime.stdio import Stream
+    from pyrt.runtime.exec import Target
 
 __all__ = ["Process", "Timings"]
 
@@ -49,7 +49,7 @@ class Timings:
     wall_ns: int | None = None
 
 
-class Process:
+class Process(Joinable):
     """A program in a container. `args`, `pid`, `stdin`, `stdout`, `stderr`, `returncode` are as in subprocess.Popen.
 
     `pid` is that of the container's first process, seen from here. With a terminal, `stdin` and `stdout` are its two
@@ -72,6 +72,7 @@ class Process:
         effective: Mapping[str, object],
         on_end: Callable[[Process, int], None],
     ) -> None:
+        super().__init__()
         self.args = args
         self.pid = pid
         self.returncode: int | None = None
@@ -93,7 +94,6 @@ class Process:
         self._sinks: dict[int, Capture] = {}
         self._unsent: bytes | None = None
         self._watchers = 0
-        self._make_executor: Callable[[], Executor] | None = None
         self._execs: WeakSet[Process] = WeakSet()
         self._owner = os.getpid()
 
@@ -257,85 +257,10 @@ class Process:
             self.end(Cancelled())
             self.wait()
 
-    def allow_exec(self, make_executor: Callable[[], Executor]) -> None:
-        """Let `exec` and `exec_run` start programs by the executor that this gives."""
-        self._make_executor = make_executor
-
-    def exec(
-        self,
-        args: Sequence[str | os.PathLike[str]],
-        *,
-        stdin: Stream = None,
-        stdout: Stream = None,
-        stderr: Stream = None,
-        text: bool | None = None,
-        encoding: str | None = None,
-        errors: str | None = None,
-        bufsize: int = -1,
-        **options: Unpack[ExecOptions],
-    ) -> Process:
-        """Start a further program in the container and give its Process as soon as the program runs.
-
-        Streams are as in subprocess.Popen, options as in ExecOptions. The program counts towards the container's limits
-        and ends with it; its own `usage` is counted apart, and `kill` ends all that it has started. It keeps the
-        container from nothing: that ends when its first process does. Raises WrongState where the container has ended
-        or is paused, CommandError where the program is missing or cannot be executed, InvalidOption.
-        """
-        with self._joinable() as (executor, target):
-            made = executor.exec(
-                target,
-                args,
-                options,
-                streams=(stdin, stdout, stderr),
-                text=(text, encoding, errors),
-                bufsize=bufsize,
-            )
-        self._execs.add(made)
-        return made
-
-    def exec_run(
-        self,
-        cmd: str | Sequence[str],
-        *,
-        stdout: bool = True,
-        stderr: bool = True,
-        stdin: Stream = None,
-        input: bytes | str | None = None,
-        detach: bool = False,
-        demux: bool = False,
-        timeout: float | None = None,
-        output_limit: int | str | None = None,
-        **options: Unpack[ExecOptions],
-    ) -> ExecResult:
-        """Run a further program in the container, wait for its end, and give its exit code and output.
-
-        As docker-py's: a `cmd` that is text is split as a shell would; `output` is bytes, of both streams as they come,
-        or with `demux` a pair of stdout and stderr (None: nothing came). `detach` does not wait: then there is neither
-        code nor output, and the program lives until it or the container ends. After `timeout` seconds all that it has
-        started is killed, and `exit_cause` is a TimedOut. `output_limit` is as in `run`. Raises as `exec` does.
-        """
-        with self._joinable() as (executor, target):
-            return executor.exec_run(
-                target,
-                cmd,
-                options,
-                outputs=(stdout, stderr),
-                stdin=stdin,
-                input=input,
-                detach=detach,
-                demux=demux,
-                timeout=timeout,
-                output_limit=output_limit,
-                on_start=self._execs.add,
-            )
-
     @contextmanager
-    def _joinable(self) -> Iterator[tuple[Executor, Target]]:
-        """Lend what starts programs in here. Raises WrongState where none can."""
+    def _target(self) -> Iterator[Target]:
         from pyrt.runtime.exec import Target
 
-        if self._make_executor is None:
-            raise WrongState("programs are started in a container by its own Process", have="an exec", want="container")
         with self._watched() as pidfd:
             if pidfd < 0 or wait_readable(pidfd, 0):
                 raise WrongState(f"the container of {self.args[0]} has ended", have="exited", want="running")
@@ -343,7 +268,11 @@ class Process:
                 raise WrongState(
                     f"the container of {self.args[0]} is paused: unpause it", have="paused", want="running"
                 )
-            yield self._make_executor(), Target(self.pid, pidfd, self._cgroup)
+            yield Target(self.pid, pidfd, self._cgroup)
+
+    def _note_exec(self, made: Process) -> None:
+        with self._lock:
+            self._execs.add(made)
 
     def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):
