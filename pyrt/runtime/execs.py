@@ -186,7 +186,7 @@ class Execs:
         except (SyscallError, Unavailable) as error:
             if is_ending(target, error):
                 raise WrongState("the container has ended", have="exited", want="running") from error
-            raise explain(error, spec.process, "workdir") if isinstance(error, SyscallError) else error from error
+            raise explain_exec(error, spec.process) from error
 
     def _spawn(
         self, target: Target, spec: ExecSpec, stdio: Stdio, cgroup: Cgroup, control: int, *, is_detached: bool
@@ -271,6 +271,15 @@ def is_ending(target: Target, error: SyscallError | Unavailable) -> bool:
         return True
     is_suspect = isinstance(error, Unavailable) or error.errno == errno.ENOMEM
     return wait_readable(target.pidfd, _ENDING_SECONDS if is_suspect else 0)
+
+
+def explain_exec(error: SyscallError | Unavailable, process: ProcessSpec) -> Exception:
+    """Turn the failure of a step into what it means."""
+    if isinstance(error, Unavailable):
+        return error
+    if error.op == "clone3" and error.errno == errno.EAGAIN:
+        return ResourceBusy("the container has as many processes as its pids_limit, or the user's nproc, allows")
+    return explain(error, process, "workdir")
 
 
 def kill(pidfd: int, *, keep: bool = False) -> None:

@@ -16,6 +16,7 @@ from pyrt import (
     Exited,
     InvalidArgument,
     Process,
+    ResourceBusy,
     Signalled,
     TimedOut,
     Unsupported,
@@ -221,6 +222,16 @@ def test_the_limits_of_the_container_hold_for_it(root_shell: Shell) -> None:
 
         assert eater.exit_code != 0
         assert b"fork" in bomb.output
+        assert process.poll() is None
+
+
+@pytest.mark.needs("root", "cgroup_v2")
+def test_not_more_programs_than_the_limit_allows(root_shell: Shell) -> None:
+    with root_shell.start("exec sleep 1000", pids_limit=8) as process:
+        started = []
+        with pytest.raises(ResourceBusy, match="pids_limit"):
+            while len(started) < 8:
+                started.append(process.exec(["sleep", "1000"]))
         assert process.poll() is None
 
 
