@@ -182,7 +182,7 @@ class Execs:
                 if not is_detached:
                     slot = self._keeper.add(joined.pidfd)
                     undo.callback(self._keeper.drop, slot)
-                return _Begun(cgroup, pidfd, joined, slot, spawning_ns, await_start(control))
+                return _Begun(cgroup, pidfd, joined, slot, spawning_ns, await_start(control, "program"))
         except (SyscallError, Unavailable) as error:
             if is_ending(target, error):
                 raise WrongState("the container has ended", have="exited", want="running") from error

@@ -139,9 +139,9 @@ def test_who_comes_in_can_neither_be_traced_nor_looked_at(
 ) -> None:
     racer = snake(RACER)
 
-    def slowly(control: socket.socket) -> Started:
+    def slowly(control: socket.socket, what: str) -> Started:
         time.sleep(0.1)  # it is in the container by now, and waits for us
-        return await_start(control)
+        return await_start(control, what)
 
     monkeypatch.setattr(execs, "await_start", slowly)
     for _ in range(10):

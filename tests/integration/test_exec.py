@@ -13,8 +13,10 @@ import pytest
 
 from pyrt import (
     CommandError,
+    Engine,
     Exited,
     InvalidArgument,
+    OutOfMemory,
     Process,
     ResourceBusy,
     Signalled,
@@ -22,6 +24,8 @@ from pyrt import (
     Unsupported,
     WrongState,
 )
+from pyrt.container import ContainerExecutor
+from pyrt.runtime.exec import Target
 from pyrt.runtime.wait import wait_readable
 from tests.containers import Shell
 from tests.hosts import eventually, processes_with, read_until
@@ -217,18 +221,28 @@ def test_usage_is_its_own(running: Process) -> None:
 @pytest.mark.needs("root")
 def test_the_limits_of_the_container_hold_for_it(root_shell: Shell) -> None:
     with idle(root_shell, mem_limit="32m", memswap_limit="32m", pids_limit=10) as process:
-        eater = process.exec_run(["sh", "-c", "x=$(tr '\\0' x < /dev/zero | head -c 100000000)"])
+        eater = process.exec_run(["tail", "/dev/zero"])
         bomb = process.exec_run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2 & done; wait"])
 
-        assert eater.exit_code != 0
+        assert (eater.exit_code, eater.exit_cause) == (137, OutOfMemory(1, 32 << 20))
         assert b"fork" in bomb.output
         assert process.poll() is None
+
+
+@pytest.mark.needs("root", "cgroup_v1")
+def test_on_v1_it_shares_what_is_not_passed_down(root_shell: Shell) -> None:
+    with idle(root_shell, cpuset_cpus="0", cpu_shares=512) as process:
+        where = dict(line.split(":")[1:] for line in says(process, "cat /proc/self/cgroup").splitlines())
+        assert says(process, "grep Cpus_allowed_list /proc/self/status").split()[1] == "0"
+
+    assert where["memory"].startswith("/exec-")
+    assert where["cpuset"] == "/"
 
 
 @pytest.mark.needs("root", "cgroup_v2")
 def test_not_more_programs_than_the_limit_allows(root_shell: Shell) -> None:
     with root_shell.start("exec sleep 1000", pids_limit=8) as process:
-        started = []
+        started: list[Process] = []
         with pytest.raises(ResourceBusy, match="pids_limit"):
             while len(started) < 8:
                 started.append(process.exec(["sleep", "1000"]))
@@ -317,6 +331,25 @@ def test_what_it_leaves_behind_goes_on(running: Process) -> None:
     running.terminate()
     assert running.wait(60) == 0
     assert not processes_with(mark)
+
+
+@pytest.mark.needs("root")
+def test_a_container_of_another_engine(root_shell: Shell) -> None:
+    """All that is needed is values: its first process, the name of its cgroup, what its program was started with."""
+    with idle(root_shell) as process, Engine(root_shell.engine.root) as other:
+        runtime = other._rooms.runtime
+        with open(os.pidfd_open(process.pid), "rb") as pidfd:
+            cgroup = runtime.layout.adopt(process._cgroup.name)
+            target = Target(process.pid, pidfd.fileno(), cgroup)
+            executor = process._executor()
+            assert isinstance(executor, ContainerExecutor)
+            spec = executor.spec(target, ["sh", "-c", "hostname; cat /proc/self/cgroup"], {})
+            with runtime.execs.start(target, spec, stdout=subprocess.PIPE) as second:
+                said = second.communicate(timeout=60)[0].decode()
+            cgroup.close()
+
+        assert said.startswith(says(process, "hostname"))
+        assert "/exec-" in said
 
 
 def test_many_at_once(running: Process) -> None:
