@@ -23,6 +23,7 @@ __all__ = ["run"]
 _TOUCHED_BYTES = 2 << 30
 _IDLE = 64
 _AT_ONCE = (1, 8, 64)
+_EXEC = "exec of /bin/nop from Python"
 _NATIVE = "crun run, filter for x86-64 alone"
 
 Made = Callable[[], Case]
@@ -54,6 +55,7 @@ def _latency(made: Fixtures, timers: dict[str, Timer], options: Options, stack: 
             "subprocess.run": lambda: Case("subprocess.run", _asking(host, "subprocess_run", argv=nop), batch=5),
             "pyrt.run": lambda: _pyrt(made, timers["pyrt"], "pyrt.run"),
             "pyrt.run, 2 GiB touched": lambda: _pyrt_large(made, timers["pyrt, large"]),
+            _EXEC: lambda: _pyrt_exec(made, timers["pyrt"]),
             "pyrt run (command)": lambda: peers.pyrt_command(made, host),
             "bwrap": lambda: peers.bwrap(made, host),
         }
@@ -138,7 +140,11 @@ def _targets(value: dict[str, float]) -> list[Row]:
     for above, below, limit, at_least in wanted:
         if above in value and below in value:
             rows.append(against(f"{above} ÷ {below}", value[above] / value[below], "×", limit, at_least=at_least))
-    for name, unit, limit in (("import pyrt", "ms", 30.0), ("pyrt: host memory of an idle container", "KiB", 100.0)):
+    for name, unit, limit in (
+        ("import pyrt", "ms", 30.0),
+        (_EXEC, "ms", 3.0),
+        ("pyrt: host memory of an idle container", "KiB", 100.0),
+    ):
         if name in value:
             rows.append(against(f"{name} (target)", value[name], unit, limit))
     return rows
@@ -150,6 +156,11 @@ def _as_it_is(case: Case) -> Case:
 
 def _pyrt(made: Fixtures, timer: Timer, name: str) -> Case:
     return Case(name, lambda runs: _ask_pyrt(made, timer, runs, jobs=1)["us"], batch=10)
+
+
+def _pyrt_exec(made: Fixtures, timer: Timer) -> Case:
+    arguments = {"image": f"rootfs:{made.rootfs}", "options": peers.pyrt_options()}
+    return Case(_EXEC, _asking(timer, "pyrt_exec", **arguments), batch=10)
 
 
 def _pyrt_large(made: Fixtures, timer: Timer) -> Case:

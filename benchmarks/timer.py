@@ -137,6 +137,20 @@ class FarEnd:
             wall = (time.perf_counter_ns() - start) / 1e3
         return {"us": [part[0] for part in parts], "wall_us": wall}
 
+    def pyrt_exec(self, image: str, options: dict[str, Any], runs: int) -> list[float]:
+        """Time `exec_run` of /bin/nop in a container that is there already."""
+        import pyrt
+
+        with pyrt.Engine() as engine, engine.popen(image, ["/bin/sleep", "600"], **options) as container:
+
+            def once() -> None:
+                code = container.exec_run(["/bin/nop"]).exit_code
+                if code != 0:
+                    raise RuntimeError(f"exec_run ended with {code}")
+
+            once()  # loads what the first one needs
+            return _timed(once, runs)
+
     def pyrt_idle(self, image: str, options: dict[str, Any], count: int) -> float:
         """Give the KiB by which this process grows (private memory) for each of `count` containers that sleep."""
         import pyrt

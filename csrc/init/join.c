@@ -4,13 +4,14 @@
  * there. It must not be the host program's own child: the container's first process cannot end before all in its namespace
  * are waited for, which a host program may do late or never.
  *
- * The container is hostile, and sees the new process from its first instruction on. So before it exists it is made undumpable:
- * nobody in there may trace it or look at its descriptors, and an exec of the container's own program ends that. What is
- * open leads nowhere: the control socket, and until it has entered them the container's cgroups and its pidfd.
+ * The container is hostile, and sees the new process from its first instruction on. So before it exists it is made undumpable,
+ * in the host's user namespace: nobody in there may trace it or look at its descriptors, until it has executed the container's
+ * own program. What is open leads nowhere: the control socket, and until it has entered them the container's cgroups and its pidfd.
  */
 #include "init.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -19,6 +20,8 @@
 #include "../prt_clone.h"
 
 #define KERNEL_SIGSET 8
+#define TRACER_TRIES 100
+#define TRACER_US 10000
 
 static void signal_mask(uint64_t mask)
 {
@@ -35,22 +38,36 @@ static int detach(struct prt_error *err)
 	return check(waiter, "clone", "a process that waits", err);
 }
 
-/* End as the child did. Being undumpable we leave no core. */
-static _Noreturn void wait_for(const struct init *init, long child)
+/* The child's status, once its pidfd (which is 0) says that it has ended. One that is traced from within the container is its
+ * tracer's to wait for first (ptrace(2)), who may never do it: it counts as killed then. */
+static int status_of(long child)
 {
-	int status = 0;
+	struct pollfd end = {.fd = 0, .events = POLLIN};
+	int status;
 
-	(void)sys_close_range(0, ~0u, 0);
+	while (PRT_SYS(SYS_ppoll, &end, 1, NULL, NULL, 0, 0) < 0)
+		;
+	for (int tries = 0; tries < TRACER_TRIES; tries++) {
+		if (PRT_SYS(SYS_wait4, child, &status, WNOHANG, NULL, 0, 0) == child)
+			return status;
+		sys_sleep_us(TRACER_US);
+	}
+	return SIGKILL;
+}
+
+/* End as the child does. Being undumpable we leave no core. */
+static _Noreturn void wait_for(const struct init *init, long child, int pidfd)
+{
+	(void)sys_dup3(pidfd, 0, O_CLOEXEC);
+	(void)sys_close_range(1, ~0u, 0);
 	(void)PRT_SYS(SYS_munmap, init->mapped, init->mapped_size, 0, 0, 0, 0); /* arguments, perhaps secret ones */
 	(void)PRT_SYS(SYS_setsid, 0, 0, 0, 0, 0, 0);                            /* no signal of the host's terminal */
-	if (PRT_RETRY(PRT_SYS(SYS_wait4, child, &status, 0, NULL, 0, 0)) != child)
-		sys_exit(125);
-	if (WIFSIGNALED(status)) {
-		signal_mask(~(1ull << (WTERMSIG(status) - 1)));
-		(void)PRT_SYS(SYS_kill, PRT_SYS(SYS_getpid, 0, 0, 0, 0, 0, 0), WTERMSIG(status), 0, 0, 0, 0);
-		sys_exit(128 + WTERMSIG(status));
-	}
-	sys_exit(WEXITSTATUS(status));
+	int status = status_of(child);
+	if (!WIFSIGNALED(status))
+		sys_exit(WEXITSTATUS(status));
+	signal_mask(~(1ull << (WTERMSIG(status) - 1)));
+	(void)PRT_SYS(SYS_kill, PRT_SYS(SYS_getpid, 0, 0, 0, 0, 0, 0), WTERMSIG(status), 0, 0, 0, 0);
+	sys_exit(128 + WTERMSIG(status));
 }
 
 /* Into the cgroups first, from where the cgroup namespace is entered: what v2 calls a delegation boundary is then behind us. */
@@ -119,5 +136,5 @@ int do_join(struct init *init, struct prt_error *err)
 		return arrive(init, &host, err);
 	struct prt_joined joined = {.pid = (uint64_t)child};
 	(void)send_fd(pidfd, &joined, sizeof joined); /* a host program that is gone lets nobody GO */
-	wait_for(init, child);
+	wait_for(init, child, pidfd);
 }

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from pyrt.container.blkio import parse_throttle, parse_weight
 from pyrt.container.devices import DeviceMapping, parse_device, parse_device_rule
 from pyrt.container.env import parse_env, parse_env_file
-from pyrt.container.exec import ContainerExecutor
 from pyrt.container.host import HostFacts
 from pyrt.container.mount import Mount, parse_mount, parse_volume
 from pyrt.container.options import RunOptions
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pyrt.container.container import Container
     from pyrt.container.create_options import CreateOptions, check_create, run_options
     from pyrt.container.documents import options_from_document, options_to_document
+    from pyrt.container.exec import ContainerExecutor
     from pyrt.container.keeping import Committer, Keeping
     from pyrt.container.kept import KeptStore
     from pyrt.container.log_compression import compress_rotated
@@ -109,6 +109,7 @@ _HOMES = {
     "Condition": "condition",
     "Container": "container",
     "ContainerCollection": "collection",
+    "ContainerExecutor": "exec",
     "CreateOptions": "create_options",
     "Keeping": "keeping",
     "KeptContainer": "record",

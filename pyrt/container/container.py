@@ -21,8 +21,8 @@ from pyrt.container.wishes import read_name
 from pyrt.errors import Unsupported, WrongState
 from pyrt.layer import Change, Root
 from pyrt.runtime.cgroups import Usage
-from pyrt.runtime.exec import Executor, Target
-from pyrt.runtime.executing import Executing
+from pyrt.runtime.exec import Target
+from pyrt.runtime.joinable import Joinable
 from pyrt.runtime.link import Link
 from pyrt.runtime.process import Process
 from pyrt.runtime.protocol import Attach, Policy
@@ -33,12 +33,14 @@ __all__ = ["Container"]
 ImageT = TypeVar("ImageT", covariant=True)
 
 
-class Container(Files, Executing, Generic[ImageT]):
+class Container(Files, Joinable, Generic[ImageT]):
     """One container, of whichever process made it. Its properties are asked anew each time, but for its name's."""
 
     def __init__(self, keeping: Keeping[ImageT], kept: KeptContainer) -> None:
+        super().__init__()
         self._keeping = keeping
         self._kept = kept
+        self.allow_exec(lambda: keeping.launching.executor(self._kept))
 
     @property
     def id(self) -> str:
@@ -264,21 +266,20 @@ class Container(Files, Executing, Generic[ImageT]):
         return bool(options_from_document(self._kept.options).get("tty"))
 
     @contextmanager
-    def _joinable(self) -> Iterator[tuple[Executor, Target]]:
+    def _target(self) -> Iterator[Target]:
         now = self.condition
         if now.status == "paused":
             raise WrongState(f"container {self.name} is paused: unpause it", have="paused", want="running")
-        executor = self._keeping.launching.executor(self._kept)
         with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
             pid, pidfd = link.pidfd()
         try:
             with life.Borrowed(self._keeping.launching.cgroup(now.cgroup, required=False)) as cgroup:
-                yield executor, Target(pid, pidfd, cgroup)
+                yield Target(pid, pidfd, cgroup)
         finally:
             os.close(pidfd)
 
-    def _exec_started(self, process: Process) -> None:
-        self._keeping.emit("exec_start", self._kept, {"execID": f"{process.pid}"})
+    def _note_exec(self, made: Process) -> None:
+        self._keeping.emit("exec_start", self._kept, {"execID": f"{made.pid}"})
 
     def _open_root(self) -> Root:
         return open_root(self._keeping, self._kept)

@@ -26,11 +26,11 @@ from pyrt.container.user import resolve_user
 from pyrt.errors import SyscallError, WrongState
 from pyrt.oci.config import ImageConfig
 from pyrt.runtime.exec import ExecOptions, ExecResult, Target
+from pyrt.runtime.execs import Execs, ExecSpec
 from pyrt.runtime.seccomp import UNCONFINED
 from pyrt.runtime.wait import wait_readable
 
 if TYPE_CHECKING:
-    from pyrt.runtime.execs import Execs, ExecSpec
     from pyrt.runtime.process import Process
     from pyrt.runtime.stdio import Stream
 
@@ -44,7 +44,7 @@ _KILLED = 128  # and the signal's number: a shell's convention, and docker's
 class ContainerExecutor:
     """An Executor (pyrt.runtime.exec) for containers that were made of one Draft."""
 
-    execs: Callable[[], Execs]
+    execs: Execs
     host: HostFacts
     config: ImageConfig
     options: RunOptions
@@ -64,7 +64,7 @@ class ContainerExecutor:
         mode = text_mode(*text)
         spec = self.spec(target, args, options)
         stdin, stdout, stderr = streams
-        return self.execs().start(target, spec, stdin=stdin, stdout=stdout, stderr=stderr, text=mode, bufsize=bufsize)
+        return self.execs.start(target, spec, stdin=stdin, stdout=stdout, stderr=stderr, text=mode, bufsize=bufsize)
 
     def exec_run(
         self,
@@ -96,11 +96,11 @@ class ContainerExecutor:
             ):
                 if wanted:
                     fail(name, "a program that is detached has none: leave out one of the two")
-            self.execs().detach(target, spec)
+            self.execs.detach(target, spec)
             return ExecResult(None, b"")
         stdout, stderr = directions(outputs, demux=demux, has_terminal=spec.process.terminal)
         stdin = subprocess.PIPE if input is not None else stdin
-        process = self.execs().start(target, spec, stdin=stdin, stdout=stdout, stderr=stderr)
+        process = self.execs.start(target, spec, stdin=stdin, stdout=stdout, stderr=stderr)
         on_start(process)
         result = follow(process, output, input=input, timeout=timeout)
         code = result.returncode
@@ -117,8 +117,6 @@ class ContainerExecutor:
 
         Raises InvalidOption naming the option that is wrong, WrongState where the container has ended.
         """
-        from pyrt.runtime.execs import ExecSpec
-
         if unknown := asked.keys() - _NAMES:
             fail(min(unknown), f"is no option of exec; there are {', '.join(sorted(_NAMES))}")
         own, draft = self.draft.spec.process, self.draft

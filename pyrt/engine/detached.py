@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyrt.container import (
-    ContainerExecutor,
     CreateOptions,
     KeptContainer,
     KeptStore,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from pyrt.image import ImageView
     from pyrt.layer import Root
     from pyrt.oci.config import ImageConfig
+    from pyrt.runtime.exec import Executor
     from pyrt.runtime.runtime import Runtime
     from pyrt.snapshot import Snapshotter, Uppers
 
@@ -122,12 +122,11 @@ class Detached:
     def _note(self, record: KeptContainer, error: str, exit_code: int | None) -> None:
         self._store.change(record.id, lambda now: replace(now, error=error, exit_code=exit_code, has_run=False))
 
-    def executor(self, record: KeptContainer) -> ContainerExecutor:
+    def executor(self, record: KeptContainer) -> Executor:
         """Give what starts further programs in a container."""
         draft = self._draft(record)
         options = run_options(options_from_document(record.options))
-        facts, config = self._launcher.facts, base_config(record)
-        return ContainerExecutor(lambda: self._runtime.execs, facts, config, options, draft)
+        return self._launcher.executor(base_config(record), options, draft)
 
     def open_root(self, record: KeptContainer) -> Root | None:
         """Give the files of a container that runs; None where it has ended."""

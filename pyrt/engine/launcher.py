@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from pyrt.container import (
-    ContainerExecutor,
     Draft,
     HostFacts,
     Identity,
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from pyrt.engine.volumes import Volumes
     from pyrt.image import ImageView
     from pyrt.layer import Root
+    from pyrt.oci.config import ImageConfig
+    from pyrt.runtime.exec import Executor
     from pyrt.runtime.process import Process
     from pyrt.runtime.runtime import Runtime
     from pyrt.runtime.stdio import Stream, TextMode
@@ -88,7 +89,7 @@ class Launcher:
                 on_end=lambda process, code: self._ended(process, code, view, root, volumes),
             )
             undo.pop_all()
-        process.allow_exec(ContainerExecutor(lambda: self._runtime.execs, self.facts, view.config, options, draft))
+        process.allow_exec(lambda: self.executor(view.config, options, draft))
         self._running.add(process)
         self._by_id[root.key] = process
         return process
@@ -97,6 +98,12 @@ class Launcher:
         """Give the files of a container that this engine runs, None where it does not."""
         process = self._by_id.get(container_id)
         return None if process is None or process.poll() is not None else process.open_root()
+
+    def executor(self, config: ImageConfig, options: RunOptions, draft: Draft) -> Executor:
+        """Give what starts further programs in containers of one draft."""
+        from pyrt.container import ContainerExecutor  # which most containers do without
+
+        return ContainerExecutor(self._runtime.execs, self.facts, config, options, draft)
 
     def close(self) -> None:
         """Kill what still runs."""

@@ -103,8 +103,8 @@ def await_joined(control: socket.socket) -> Joined:
     raise Unavailable("the program was killed before it was in the container")
 
 
-def await_start(control: socket.socket) -> Started:
-    """Let the container go on and wait until its program runs.
+def await_start(control: socket.socket, what: str = "container") -> Started:
+    """Let the container (or `what` else starts) go on and wait until its program runs.
 
     Raises SyscallError for a step that failed, Unavailable where pyrt-init was killed before it could say anything.
     """
@@ -127,7 +127,7 @@ def await_start(control: socket.socket) -> Started:
             if not message:
                 break
         if report is None:
-            raise Unavailable("the container was killed while it started; was its memory limit too small to start in?")
+            raise Unavailable(f"the {what} was killed while it started; was its memory limit too small to start in?")
     except BaseException:
         if terminal is not None:
             os.close(terminal)

@@ -26,7 +26,7 @@ from pyrt.runtime.cgroups import Cgroup
 from pyrt.runtime.control import Controls, Joined, Started, await_joined, await_start
 from pyrt.runtime.exec import Target
 from pyrt.runtime.keeper import Keeper
-from pyrt.runtime.namespaces import join_flags
+from pyrt.runtime.namespaces import NEW_MOUNTS, join_flags
 from pyrt.runtime.plan import add_confinement, add_identity, add_limits, add_oom_score, candidates
 from pyrt.runtime.plan_writer import Kind, OpFlag, PlanWriter
 from pyrt.runtime.process import Process
@@ -40,7 +40,8 @@ from pyrt.runtime.wait import reap, wait_readable
 __all__ = ["Exec", "ExecSpec", "Execs"]
 
 _SIGTERM = 15
-_ENDING_SECONDS = 0.5
+_ENDING_SECONDS = 0.2
+_WAITER_SECONDS = 2.0  # more than what pyrt-init gives a tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Exec(Process):
         try:
             super()._finish(code)
         finally:
-            os.close(self._leader)
+            leader, self._leader = self._leader, -1
+            os.close(leader)
 
 
 class Execs:
@@ -171,7 +173,7 @@ class Execs:
             with self._controls.pair() as (control, theirs):
                 with theirs:
                     pidfd = self._spawn(target, spec, stdio, cgroup, theirs.fileno(), is_detached=is_detached)
-                undo.callback(kill_and_reap, pidfd)
+                undo.callback(reap_waiter, pidfd)
                 stdio.close_child()
                 cgroup.close_join()
                 joined = await_joined(control)
@@ -180,22 +182,31 @@ class Execs:
                 if not is_detached:
                     slot = self._keeper.add(joined.pidfd)
                     undo.callback(self._keeper.drop, slot)
-                return _Begun(cgroup, pidfd, joined, slot, spawning_ns, await_start(control))
+                return _Begun(cgroup, pidfd, joined, slot, spawning_ns, await_start(control, "program"))
         except (SyscallError, Unavailable) as error:
             if is_ending(target, error):
                 raise WrongState("the container has ended", have="exited", want="running") from error
-            raise explain(error, spec.process, "workdir") if isinstance(error, SyscallError) else error from error
+            raise explain_exec(error, spec.process) from error
 
     def _spawn(
         self, target: Target, spec: ExecSpec, stdio: Stdio, cgroup: Cgroup, control: int, *, is_detached: bool
     ) -> int:
-        """Start pyrt-init, which stays outside of the container's cgroups; give its pidfd."""
+        """Start pyrt-init, which stays outside of the container's cgroups; give its pidfd.
+
+        Where it is no memory file, it must be executed from a read-only mount: a script in the container could else
+        have it as its interpreter (/proc/self/exe), and write to the file then.
+        """
+        is_file = isinstance(self._program.source, str)
+        if is_file and os.geteuid() != 0:
+            reason = "sysctl vm.memfd_noexec is 2, and only root can do without memory files; 1 or 0 allow it"
+            raise Unsupported("exec", reason)
         filter = self._filters.program(spec.profile, spec.process.capabilities.bounding)
         sealed = seal(exec_plan(spec, filter, cgroup, is_detached=is_detached))
         into = (cgroup.into_fd,) if cgroup.into_fd >= 0 else ()
         try:
             fds = (*stdio.child, control, sealed, target.pidfd, *cgroup.join_fds, *into)
-            return spawn(self._program.source, (b"pyrt-init", b"exec"), fds)[1]
+            flags = NEW_MOUNTS if is_file else 0
+            return spawn(self._program.source, (b"pyrt-init", b"exec"), fds, flags)[1]
         finally:
             os.close(sealed)
 
@@ -262,12 +273,27 @@ def is_ending(target: Target, error: SyscallError | Unavailable) -> bool:
     return wait_readable(target.pidfd, _ENDING_SECONDS if is_suspect else 0)
 
 
+def explain_exec(error: SyscallError | Unavailable, process: ProcessSpec) -> Exception:
+    """Turn the failure of a step into what it means."""
+    if isinstance(error, Unavailable):
+        return error
+    if error.op == "clone3" and error.errno == errno.EAGAIN:
+        return ResourceBusy("the container has as many processes as its pids_limit, or the user's nproc, allows")
+    return explain(error, process, "workdir")
+
+
 def kill(pidfd: int, *, keep: bool = False) -> None:
     """Kill a process; close its pidfd unless that is kept."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     if not keep:
         os.close(pidfd)
+
+
+def reap_waiter(pidfd: int) -> None:
+    """Let pyrt-init end as what it waits for does, which has been killed or is let go nowhere; else kill it too."""
+    wait_readable(pidfd, _WAITER_SECONDS)
+    kill_and_reap(pidfd)
 
 
 def discard(cgroup: Cgroup) -> None:

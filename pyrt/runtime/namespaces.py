@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pyrt.errors import InvalidSpec
 from pyrt.oci.spec import Namespace
 
-__all__ = ["clone_flags", "join_flags"]
+__all__ = ["NEW_MOUNTS", "clone_flags", "join_flags"]
 
 FLAGS = {
     "mount": 0x00020000,
@@ -19,6 +19,7 @@ FLAGS = {
 }
 
 
+NEW_MOUNTS = FLAGS["mount"]
 USER = 0x10000000
 
 

@@ -24,15 +24,15 @@ from pyrt.oci.spec import Resources
 from pyrt.runtime import tty
 from pyrt.runtime.capture import Capture, Sink
 from pyrt.runtime.cgroups import Cgroup, Usage
-from pyrt.runtime.exec import Executor, Target
-from pyrt.runtime.executing import Executing
 from pyrt.runtime.exit import Cancelled, ExitCause, Exited, OutOfMemory, Signalled
+from pyrt.runtime.joinable import Joinable
 from pyrt.runtime.pump import Pump
 from pyrt.runtime.wait import killed, reap, wait_readable
 
 if TYPE_CHECKING:
     from pyrt.files import ContainerFS
     from pyrt.layer import Root
+    from pyrt.runtime.exec import Target
 
 __all__ = ["Process", "Timings"]
 
@@ -51,7 +51,7 @@ class Timings:
     wall_ns: int | None = None
 
 
-class Process(Executing):
+class Process(Joinable):
     """A program in a container. `args`, `pid`, `stdin`, `stdout`, `stderr`, `returncode` are as in subprocess.Popen.
 
     `pid` is that of the container's first process, seen from here. With a terminal, `stdin` and `stdout` are its two
@@ -74,6 +74,7 @@ class Process(Executing):
         effective: Mapping[str, object],
         on_end: Callable[[Process, int], None],
     ) -> None:
+        super().__init__()
         self.args = args
         self.pid = pid
         self.returncode: int | None = None
@@ -95,7 +96,6 @@ class Process(Executing):
         self._sinks: dict[int, Capture] = {}
         self._unsent: bytes | None = None
         self._watchers = 0
-        self._executor: Executor | None = None
         self._execs: WeakSet[Process] = WeakSet()
         self._owner = os.getpid()
         self._fs: ContainerFS | None = None
@@ -282,15 +282,10 @@ class Process(Executing):
             self.end(Cancelled())
             self.wait()
 
-    def allow_exec(self, executor: Executor) -> None:
-        """Let `exec` and `exec_run` start programs by this executor."""
-        self._executor = executor
-
     @contextmanager
-    def _joinable(self) -> Iterator[tuple[Executor, Target]]:
-        """Lend what starts programs in here. Raises WrongState where none can."""
-        if self._executor is None:
-            raise WrongState("programs are started in a container by its own Process", have="an exec", want="container")
+    def _target(self) -> Iterator[Target]:
+        from pyrt.runtime.exec import Target
+
         with self._watched() as pidfd:
             if pidfd < 0 or wait_readable(pidfd, 0):
                 raise WrongState(f"the container of {self.args[0]} has ended", have="exited", want="running")
@@ -298,7 +293,11 @@ class Process(Executing):
                 raise WrongState(
                     f"the container of {self.args[0]} is paused: unpause it", have="paused", want="running"
                 )
-            yield self._executor, Target(self.pid, pidfd, self._cgroup)
+            yield Target(self.pid, pidfd, self._cgroup)
+
+    def _note_exec(self, made: Process) -> None:
+        with self._lock:
+            self._execs.add(made)
 
     def _exec_started(self, process: Process) -> None:
         self._execs.add(process)

@@ -52,6 +52,28 @@ time.sleep(1000)
 """
 
 
+EXECS = """
+import sys, time
+from pyrt import Engine
+root, image, mark = sys.argv[1:]
+engine = Engine(root)
+container = engine.popen(image, ["sleep", "1000"])
+script = f": {mark}; setsid sleep 1000 & while :; do sleep 1000; done"
+programs = [container.exec(["sh", "-c", script]) for _ in range(2)]
+container.exec_run(["sh", "-c", script], detach=True)
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def exists(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
 def namespaces_of(mark: str) -> set[str]:
     """Give the PID namespaces of the processes with a mark, without this one's."""
     return {os.readlink(f"/proc/{pid}/ns/pid") for pid in processes_with(mark)} - {os.readlink("/proc/self/ns/pid")}
@@ -106,6 +128,22 @@ def test_containers_die_with_a_killed_host(hosts: Hosts) -> None:
 
     eventually(lambda: not any(map(processes_in, namespaces)), "processes outlive their host")
     eventually(lambda: not processes_with(mark), "processes outlive their host")
+    eventually(lambda: not cgroups_of(host.pid), "cgroups outlive their host")
+
+
+def test_execs_die_with_a_killed_host(hosts: Hosts) -> None:
+    mark = f"execs-{os.getpid()}"
+    host = hosts(EXECS, mark)
+    assert first_line(host) == "ready"
+    eventually(lambda: len(processes_with(f": {mark};")) >= 3, "the programs do not run")
+    waiting = [pid for pid in processes_with("pyrt-init\0exec") if parent_of(pid) == host.pid]
+    assert len(waiting) == 2  # and of the third, which is detached, it is nobody's child
+
+    host.kill()
+    host.wait()
+
+    eventually(lambda: are_gone(mark), "programs outlive their host")
+    eventually(lambda: not any(map(exists, waiting)), "who waits for a program outlives it")
     eventually(lambda: not cgroups_of(host.pid), "cgroups outlive their host")
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pyrt._native.error import raise_packed
 from pyrt._native.spawn import spawn
 from pyrt.errors import SyscallError
+from pyrt.runtime.control import JOINED
 from pyrt.runtime.plan_writer import HEADER, MAGIC, OP, Kind, PlanWriter
 from pyrt.runtime.program import PROGRAM, open_program
 from tests.native.test_spawn import Ran
@@ -40,14 +41,17 @@ def memory_file(content: bytes) -> int:
     return fd
 
 
-def start(plan: bytes, output: int, program: int | None = None) -> tuple[int, list[bytes]]:
-    """Execute a plan in a child in the namespaces of this process; give its status and the messages it sent."""
+def start(plan: bytes, output: int, program: int | None = None, target: int | None = None) -> tuple[int, list[bytes]]:
+    """Execute a plan in a child in the namespaces of this process; give its status and the messages it sent.
+
+    `target` is the pidfd of a process to JOIN.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = open_program() if program is None else os.dup(program)
     plan_fd = memory_file(plan)
     with ours, theirs, open(os.devnull, "rb") as null:
-        fds = [null.fileno(), output, 2, theirs.fileno(), plan_fd]
-        _, pidfd = spawn(program, [b"pyrt-init"], fds)
+        fds = [null.fileno(), output, 2, theirs.fileno(), plan_fd, *([] if target is None else [target])]
+        _, pidfd = spawn(program, [b"pyrt-init", *([] if target is None else [b"exec"])], fds)
         theirs.close()
         messages = list(iter(lambda: ours.recv(1024), b""))
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
@@ -188,3 +192,70 @@ def test_an_overlay_of_nothing_is_refused(hosted: int, tmp_path: Path) -> None:
     error = refused(hosted, writer.finish())
 
     assert (error.op, error.filename, error.step) == ("mount", "overlay", 1)
+
+
+MOUNTS_AND_PIDS = 0x20020000  # CLONE_NEWNS, CLONE_NEWPID
+
+
+def join_plan(namespaces: int, *, tasks: int = 0, into: int = 0) -> bytes:
+    writer = PlanWriter()
+    writer.add(Kind.JOIN, a=namespaces, b=tasks, c=into)
+    return writer.finish()
+
+
+@pytest.fixture
+def neighbour() -> Iterator[int]:
+    """The pidfd of a process in the namespaces of this one."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        pidfd = os.pidfd_open(process.pid)
+        yield pidfd
+        os.close(pidfd)
+        process.kill()
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("is_hosted", [False, True])
+def test_the_root_of_the_host_is_not_joined(hosted: int, neighbour: int, is_hosted: bool) -> None:
+    with open(os.devnull, "wb") as null:
+        program = hosted if is_hosted else None
+        status, messages = start(join_plan(MOUNTS_AND_PIDS), null.fileno(), program, neighbour)
+
+    told = {len(message): message for message in messages}
+    with pytest.raises(SyscallError) as caught:
+        raise_packed(told[FAILURE_BYTES])
+    assert (status, caught.value.errno, caught.value.filename) == (125, errno.EXDEV, "/")
+    assert JOINED.size in told
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("namespaces", "more", "failure"),
+    [
+        (0, {}, ("setns", errno.EINVAL)),
+        (0x10000000, {}, ("setns", errno.EINVAL)),  # CLONE_NEWUSER: one's own cannot be entered again
+        (MOUNTS_AND_PIDS, {"into": 1}, ("clone3", errno.EBADF)),
+        (MOUNTS_AND_PIDS, {"tasks": 1}, ("write", errno.EBADF)),
+    ],
+)
+def test_what_cannot_be_joined_is_told(
+    hosted: int, neighbour: int, namespaces: int, more: dict[str, int], failure: tuple[str, int]
+) -> None:
+    with open(os.devnull, "wb") as null:
+        status, messages = start(join_plan(namespaces, **more), null.fileno(), hosted, neighbour)
+
+    with pytest.raises(SyscallError) as caught:
+        raise_packed(next(message for message in messages if len(message) == FAILURE_BYTES))
+    assert (status, caught.value.op, caught.value.errno) == (125, *failure)
+
+
+@pytest.mark.needs("root")
+def test_a_process_that_has_ended_is_not_joined(hosted: int) -> None:
+    with subprocess.Popen(["true"]) as process:
+        pidfd = os.pidfd_open(process.pid)
+    with open(os.devnull, "wb") as null:
+        _, messages = start(join_plan(MOUNTS_AND_PIDS), null.fileno(), hosted, pidfd)
+    os.close(pidfd)
+
+    with pytest.raises(SyscallError) as caught:
+        raise_packed(messages[-1])
+    assert (caught.value.op, caught.value.errno) == ("setns", errno.ESRCH)

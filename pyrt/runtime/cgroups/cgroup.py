@@ -60,6 +60,7 @@ class Cgroup:
         self._texts: dict[str, str] = {}
         self._is_device_filtered = is_device_filtered
         self._is_part = is_part  # of a container, below its cgroup
+        self._has_parts = False
         self._reader: UsageReader | None = None
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -160,6 +161,7 @@ class Cgroup:
         """
         from pyrt.runtime.cgroups.below import create_below
 
+        self._has_parts = True
         return create_below(self, name)
 
     def remove_unless_used(self) -> None:
@@ -179,6 +181,8 @@ class Cgroup:
             parents = b"".join(os.fsencode(os.path.dirname(place.directory)) + b"\0" for place in self._places)
             if not parents or os.getpid() != self._pid:
                 return
+            if self._has_parts:
+                self._remove_below()
             try:
                 door.remove(parents, self.name.encode(), patience_us=_LATE_US)
             except SyscallError as e:
@@ -252,13 +256,17 @@ class Cgroup:
         join(self, "freezer", "pause")
         return self._freezer(frozen)
 
-    def _remove_busy(self, parents: bytes, e: SyscallError) -> None:
-        """Remove what the container has made below its own directories, deepest first, and try again."""
+    def _remove_below(self) -> None:
+        """Remove what has been made below the directories, deepest first."""
         for place in self._places:
             for path, directories, _ in os.walk(place.directory, topdown=False):
                 for name in directories:
                     with suppress(FileNotFoundError):
                         _remove_one(f"{path}/{name}")
+
+    def _remove_busy(self, parents: bytes, e: SyscallError) -> None:
+        """Try again with what the container has made below its own directories."""
+        self._remove_below()
         try:
             door.remove(parents, self.name.encode(), patience_us=10 * _LATE_US)
         except SyscallError as again:

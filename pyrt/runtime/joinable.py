@@ -1,26 +1,35 @@
-"""The verbs that start further programs in a running container, for whatever stands for one."""
+"""What programs can be started in: the verbs exec and exec_run of a Process.
+
+Takes an Executor, which knows what the container was made of; gives Processes of further programs.
+"""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Unpack
 
-from pyrt.runtime.exec import ExecOptions, ExecResult, Executor, Target
+from pyrt.errors import WrongState
 
 if TYPE_CHECKING:
+    from pyrt.runtime.exec import ExecOptions, ExecResult, Executor, Target
     from pyrt.runtime.process import Process
     from pyrt.runtime.stdio import Stream
 
-__all__ = ["Executing"]
+__all__ = ["Joinable"]
 
 
-class Executing(ABC):
-    """Something in which programs can be started."""
+class Joinable(ABC):
+    """A running container, once `allow_exec` has said by what programs are started in it."""
 
-    __slots__ = ()
+    def __init__(self) -> None:
+        self._make_executor: Callable[[], Executor] | None = None
+
+    def allow_exec(self, make_executor: Callable[[], Executor]) -> None:
+        """Let `exec` and `exec_run` start programs by the executor that this gives."""
+        self._make_executor = make_executor
 
     def exec(
         self,
@@ -42,8 +51,8 @@ class Executing(ABC):
         container from nothing: that ends when its first process does. Raises WrongState where the container has ended
         or is paused, CommandError where the program is missing or cannot be executed, InvalidOption.
         """
-        with self._joinable() as (executor, target):
-            made = executor.exec(
+        with self._target() as target:
+            made = self._executor().exec(
                 target,
                 args,
                 options,
@@ -51,7 +60,7 @@ class Executing(ABC):
                 text=(text, encoding, errors),
                 bufsize=bufsize,
             )
-        self._exec_started(made)
+        self._note_exec(made)
         return made
 
     def exec_run(
@@ -75,8 +84,8 @@ class Executing(ABC):
         code nor output, and the program lives until it or the container ends. After `timeout` seconds all that it has
         started is killed, and `exit_cause` is a TimedOut. `output_limit` is as in `run`. Raises as `exec` does.
         """
-        with self._joinable() as (executor, target):
-            return executor.exec_run(
+        with self._target() as target:
+            return self._executor().exec_run(
                 target,
                 cmd,
                 options,
@@ -87,13 +96,18 @@ class Executing(ABC):
                 demux=demux,
                 timeout=timeout,
                 output_limit=output_limit,
-                on_start=self._exec_started,
+                on_start=self._note_exec,
             )
 
-    @abstractmethod
-    def _joinable(self) -> AbstractContextManager[tuple[Executor, Target]]:
-        """Lend what starts programs in here. Raises WrongState where none can."""
+    def _executor(self) -> Executor:
+        if self._make_executor is None:
+            raise WrongState("programs are started in a container by its own Process", have="an exec", want="container")
+        return self._make_executor()
 
     @abstractmethod
-    def _exec_started(self, process: Process) -> None:
-        """Take note of a program that has been started."""
+    def _target(self) -> AbstractContextManager[Target]:
+        """Lend what is to be joined. Raises WrongState where that has ended or is paused."""
+
+    @abstractmethod
+    def _note_exec(self, made: Process) -> None:
+        """Remember a program that was started."""
