@@ -26,6 +26,7 @@ from pyrt.runtime.protocol import Attach, Message, Order, Policy
 __all__ = [
     "cgroup",
     "change_options",
+    "clear",
     "condition",
     "is_over",
     "kill",
@@ -50,6 +51,12 @@ def condition(keeping: Keeping[Any], kept: KeptContainer) -> Condition:
     """Say how a container is, and end what a killed monitor left."""
     found = keeping.store.condition(kept)
     return settle(keeping, kept, found) if found.is_lost else found
+
+
+def clear(keeping: Keeping[Any]) -> None:
+    """Remove what crashes have left that no record names: directories, locks, and what killed monitors held."""
+    keeping.store.clear(keeping.uppers.remove)
+    keeping.launching.sweep()
 
 
 def is_over(keeping: Keeping[Any], kept: KeptContainer) -> bool:
@@ -205,8 +212,13 @@ def pause(keeping: Keeping[Any], kept: KeptContainer) -> None:
     if now.status != "running":
         raise WrongState(f"container {kept.name} is {now.status}, not running", have=now.status, want="running")
     with cgroup(keeping, kept, now) as running:
-        running.freeze()
-    _note_pause(keeping, kept, is_paused=True)
+        _note_pause(keeping, kept, is_paused=True)  # first, for what is frozen must never be shown as running
+        try:
+            running.freeze()
+        except BaseException:
+            with suppress(WrongState, Unavailable):
+                _note_pause(keeping, kept, is_paused=False)
+            raise
 
 
 def unpause(keeping: Keeping[Any], kept: KeptContainer) -> None:
@@ -255,8 +267,8 @@ def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False) -
     if now.is_running:
         stop(keeping, kept, 0)
     with keeping.store.borrow(kept) as lock:
+        keeping.store.forget(kept)  # first: a directory without a record is cleared by who looks next
         keeping.uppers.remove(kept.id)
-        keeping.store.forget(kept)  # last: who is killed before may remove it again
         lock.unlink()
     keeping.emit("destroy", kept, {})
 
