@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from pyrt.container.keeping import Keeping
 from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
-from pyrt.errors import Unsupported
+from pyrt.errors import ContainerNotFound, Unsupported
 from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.link import Link
@@ -97,7 +98,8 @@ class Container(Generic[ImageT]):
         """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …"""
         if (link := life.start(self._keeping, self._kept)) is not None:
             link.close()
-        self.reload()
+        with suppress(ContainerNotFound):  # it has ended, and was to go then
+            self.reload()
 
     def stop(self, timeout: float | None = None) -> None:
         """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never)."""
