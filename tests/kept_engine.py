@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyrt import Engine, NotFound
+from pyrt import Container, Engine, Image, NotFound
 from pyrt.layer import write
+from pyrt.runtime.protocol import MonitorState
 
-__all__ = ["IMAGE", "kept_engine"]
+__all__ = ["IMAGE", "descriptors", "kept_engine", "monitor", "place", "sh"]
 
 IMAGE = "example.org/box:1"
 
@@ -36,3 +37,25 @@ def kept_engine(directory: Path, rootfs: Path) -> Iterator[Engine]:
                     continue
             engine.images.prune(all=True)
     shutil.rmtree(root)
+
+
+def sh(script: str) -> list[str]:
+    """Give the words that run a script."""
+    return ["sh", "-c", script]
+
+
+def place(engine: Engine, container: Container[Image]) -> Path:
+    """Give the directory of a container."""
+    return engine.root / "containers" / container.id
+
+
+def monitor(engine: Engine, container: Container[Image]) -> int:
+    """Give the pid of a container's monitor."""
+    state = MonitorState.read(str(place(engine, container)))
+    assert state is not None
+    return state.monitor
+
+
+def descriptors(pid: int) -> int:
+    """Count the open descriptors of a process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
