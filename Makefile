@@ -19,7 +19,7 @@ SANITIZE := build/sanitize
 SANITIZE_TESTS ?= $(wildcard tests/native) \
 	$(shell grep -rlE --include='test_*.py' 'pyrt\._native|Engine' tests/unit tests/property tests/integration tests/hostile)
 
-.PHONY: help demo build test test-root test-user test-vm lint lint-python lint-c lint-words format sanitize fuzz bench wheel-abi3 clean
+.PHONY: help demo build test test-root test-user test-vm lint lint-python lint-c lint-words format sanitize fuzz crash bench wheel-abi3 clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -112,6 +112,12 @@ fuzz: $(VENV)/equipped ## feed the tar reader what nobody would write, under ASa
 	mkdir -p $(FUZZ)/corpus
 	clang $(STRICT) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(FUZZ_SOURCES) -o $(FUZZ)/untar
 	cd $(FUZZ) && ./untar -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -dict=seeds.dict -verbosity=0 -print_final_stats=1 corpus seeds
+
+CRASHES ?= 500
+CRASH_SEED ?= 1
+
+crash: build $(VENV)/equipped ## kill host programs and monitors at CRASHES moments (500; of the suite it is 50), from CRASH_SEED (1) on
+	CRASHES=$(CRASHES) CRASH_SEED=$(CRASH_SEED) $(PYTEST) -p no:randomly tests/crash
 
 bench: build ## time pyrt against its floor and its peers
 	$(PY) -m benchmarks $(ARGS)

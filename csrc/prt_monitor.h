@@ -15,7 +15,8 @@ struct prt_packet {
 	uint64_t b;
 };
 
-/* Orders. All but ATTACH and INPUT are answered by DONE, with an errno or 0, or by what they ask for. */
+/* Orders. All but ATTACH and INPUT are answered by DONE, with an errno or 0, or by what they ask for; an ATTACH only where
+ * there are too many already: EBUSY, and the end of the connection. */
 enum prt_order {
 	PRT_ORDER_START =
 		1,        /* struct prt_monitor_start and strings, with descriptors; once, from who made the monitor */

@@ -15,7 +15,7 @@ from pyrt import Container, Engine, Image, NotFound
 from pyrt.layer import write
 from pyrt.runtime.protocol import MonitorState
 
-__all__ = ["FOREVER", "IMAGE", "is_dead", "kept_engine", "log", "monitor", "sh"]
+__all__ = ["FOREVER", "IMAGE", "descriptors", "is_dead", "kept_engine", "log", "monitor", "place", "sh"]
 
 IMAGE = "example.org/box:1"
 FOREVER = ["sleep", "1000"]
@@ -46,10 +46,14 @@ def sh(script: str) -> list[str]:
     return ["sh", "-c", script]
 
 
+def place(engine: Engine, container: Container[Image]) -> Path:
+    """Give the directory of a container."""
+    return engine.root / "containers" / container.id
+
+
 def log(engine: Engine, container: Container[Image]) -> list[dict[str, str]]:
     """Give the lines of a container's log."""
-    lines = (engine.root / "containers" / container.id / "log").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in (place(engine, container) / "log").read_text().splitlines()]
 
 
 def is_dead(process: int) -> bool:
@@ -60,8 +64,13 @@ def is_dead(process: int) -> bool:
         return True
 
 
-def monitor(engine: Engine, container: Container[Image]) -> MonitorState:
-    """Give what a container's monitor has noted."""
-    state = MonitorState.read(f"{engine.root}/containers/{container.id}")
+def monitor(engine: Engine, container: Container[Image]) -> int:
+    """Give the pid of a container's monitor."""
+    state = MonitorState.read(str(place(engine, container)))
     assert state is not None
-    return state
+    return state.monitor
+
+
+def descriptors(pid: int) -> int:
+    """Count the open descriptors of a process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -77,14 +77,17 @@ static void visit_parent(int dir, const char *name, const struct errand *errand)
 	each_directory(parent, "armed", visit_parent, errand);
 }
 
-/* A process that v1's freezer holds does not die of a signal. Other hierarchies have no such file. */
+/* A process that v1's freezer holds does not die of a signal. Of the two files a hierarchy has one or none. */
 static void thaw(int dir, const char *name)
 {
 	cleanup_fd int cgroup = sys_openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
 	cleanup_fd int state = cgroup < 0 ? -1 : sys_openat(cgroup, "freezer.state", O_WRONLY, 0);
+	cleanup_fd int freeze = cgroup < 0 ? -1 : sys_openat(cgroup, "cgroup.freeze", O_WRONLY, 0);
 
 	if (state >= 0)
 		(void)sys_write(state, "THAWED", 6);
+	if (freeze >= 0)
+		(void)sys_write(freeze, "0", 1);
 }
 
 /* Dying tasks leave their cgroup a little after their parent could see them dead. */

@@ -20,11 +20,17 @@ static void poll_for(struct pollfd *poll, int fd, short events)
 	*poll = (struct pollfd){.fd = events ? fd : -1, .events = events};
 }
 
+/* Its orders may be input, for which there is no room now. */
+static int must_wait(const struct monitor *m, const struct client *client)
+{
+	return m->pending_size && client->wants & PRT_ATTACH_STDIN;
+}
+
 static void fill(const struct monitor *m, struct pollfd *polls)
 {
 	int is_free = !clients_are_owed(m), is_stuck = m->pending_size != 0;
 
-	poll_for(&polls[POLL_LISTENING], m->listening, POLLIN);
+	poll_for(&polls[POLL_LISTENING], m->listening, clients_are_full(m) ? 0 : POLLIN);
 	poll_for(&polls[POLL_CONTROL], m->control, POLLIN);
 	poll_for(&polls[POLL_CHILD], m->pidfd, POLLIN);
 	poll_for(&polls[POLL_STDOUT], m->streams[0], is_free ? POLLIN : 0);
@@ -32,7 +38,7 @@ static void fill(const struct monitor *m, struct pollfd *polls)
 	poll_for(&polls[POLL_INPUT], m->input, is_stuck ? POLLOUT : 0);
 	for (int i = 0; i < MONITOR_CLIENTS; i++) {
 		const struct client *client = &m->clients[i];
-		short in = is_stuck && client->wants & PRT_ATTACH_STDIN ? POLLRDHUP : POLLIN;
+		short in = !must_wait(m, client) ? POLLIN : client->is_gone ? 0 : POLLRDHUP;
 		poll_for(&polls[POLL_CLIENTS + i], client->fd, (short)(in | (client->is_owed ? POLLOUT : 0)));
 	}
 }
@@ -42,10 +48,12 @@ static void serve_client(struct monitor *m, struct client *client, short events)
 	if (events & POLLOUT)
 		clients_offer(m);
 	if (client->fd >= 0 && events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) {
-		if (!(events & POLLIN))
-			client_drop(m, client);
-		else
+		if (events & POLLIN && !must_wait(m, client))
 			client_obey(m, client);
+		else if (events & (POLLRDHUP | POLLHUP | POLLERR) && must_wait(m, client))
+			client_gone(client);
+		else if (!(events & POLLIN))
+			client_drop(m, client);
 	}
 }
 
@@ -147,7 +155,7 @@ _Noreturn void run_monitor(void)
 	(void)PRT_SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof all, 0, 0);
 	detach();
 	m.lock = 1;
-	m.listening = m.control = m.pidfd = m.terminal = m.input = m.streams[0] = m.streams[1] = -1;
+	m.listening = m.control = m.pidfd = m.terminal = m.peer = m.input = m.streams[0] = m.streams[1] = -1;
 	for (int i = 0; i < MONITOR_CLIENTS; i++)
 		m.clients[i].fd = -1;
 	m.clients[0] = (struct client){.fd = 0, .wants = PRT_ATTACH_STATUS};

@@ -6,7 +6,8 @@
 #include "../prt_plan.h"
 #include "../prt_util.h"
 
-#define MONITOR_CLIENTS 64
+#define MONITOR_CLIENTS 128
+#define MONITOR_ATTACHED 112        /* of them to a stream */
 #define MONITOR_FDS 253             /* SCM_MAX_FD */
 #define MONITOR_ORDER (64 * 1024)   /* the largest order */
 #define MONITOR_PARTIAL 16384       /* a longer line is logged in pieces, as Docker has it */
@@ -18,6 +19,7 @@ struct client {
 	int fd;         /* -1: none */
 	unsigned wants; /* enum prt_attach */
 	int is_owed;    /* the current chunk */
+	int is_gone;    /* it has closed its end */
 };
 
 struct log {
@@ -38,7 +40,7 @@ struct monitor {
 	const char *cgroup, *parent, *id, *attributes;
 	int fds[MONITOR_FDS];
 	unsigned fd_count;
-	int lock, listening, control, pidfd, terminal, input, streams[2];
+	int lock, listening, control, pidfd, terminal, peer, input, streams[2];
 	int has_report;
 	struct prt_report report;
 	struct prt_error failure;
@@ -80,7 +82,9 @@ void log_end(struct log *log); /* of a run: what has no newline yet is a line to
 /* monitor_clients.c */
 int clients_listen(struct monitor *m);
 void clients_accept(struct monitor *m);
+int clients_are_full(const struct monitor *m);
 void client_drop(struct monitor *m, struct client *client);
+void client_gone(struct client *client);
 void client_obey(struct monitor *m, struct client *client);
 int client_send(struct client *client, uint32_t kind, int a, uint64_t b, const void *from, size_t size);
 void clients_tell(struct monitor *m, uint32_t kind, int a, uint64_t b, const void *from, size_t size);

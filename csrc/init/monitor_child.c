@@ -15,6 +15,7 @@
 #define STEADY_NS (10 * 1000000000ull) /* who ran as long begins the back-off anew */
 #define DRAIN_NS (10 * 1000000000ull)
 #define P_PIDFD_TYPE 3
+#define IOCTL_GPTPEER 0x5441 /* ioctl_tty(2) */
 
 static void close_all(struct monitor *m)
 {
@@ -22,13 +23,14 @@ static void close_all(struct monitor *m)
 		m->input = -1;
 	prt_cleanup_fd(&m->input);
 	prt_cleanup_fd(&m->terminal);
+	prt_cleanup_fd(&m->peer);
 	if (m->streams[0] == m->terminal)
 		m->streams[0] = -1;
 	prt_cleanup_fd(&m->streams[0]);
 	prt_cleanup_fd(&m->streams[1]);
 	prt_cleanup_fd(&m->control);
 	prt_cleanup_fd(&m->pidfd);
-	m->input = m->terminal = m->streams[0] = m->streams[1] = m->control = m->pidfd = -1;
+	m->input = m->terminal = m->streams[0] = m->streams[1] = m->control = m->pidfd = m->peer = -1;
 }
 
 static void set_nonblocking(int fd)
@@ -115,6 +117,9 @@ void child_start(struct monitor *m)
 	static const char go = PRT_GO_MONITORED;
 	int theirs[4] = {-1, -1, -1, -1};
 	struct prt_error err = {0};
+
+	if (m->has_started) /* who was killed while it was paused has left a frozen cgroup */
+		cgroups_thaw(m->fds + m->start.first_base, m->start.base_count, m->cgroup, m->parent);
 	int ret = open_streams(m, theirs);
 	int pid = ret < 0 ? prt_fail(&err, -ret, "open", "standard streams", NULL) : spawn(m, theirs, &err);
 
@@ -135,8 +140,11 @@ void child_start(struct monitor *m)
 	(void)PRT_RETRY(PRT_SYS(SYS_sendto, m->control, &go, 1, MSG_NOSIGNAL, NULL, 0));
 }
 
+/* While it runs the other end is open here too: without one a terminal polls as hung up, again and again. */
 static void take_terminal(struct monitor *m, int fd)
 {
+	prt_cleanup_fd(&m->peer);
+	m->peer = (int)PRT_SYS(SYS_ioctl, fd, IOCTL_GPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC, 0, 0, 0);
 	set_nonblocking(fd);
 	m->terminal = m->streams[0] = fd;
 	m->input = fd;
@@ -229,6 +237,8 @@ void child_ended(struct monitor *m)
 	if (m->phase == OVER)
 		return;
 	m->state.exit_code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	prt_cleanup_fd(&m->peer); /* what is left to read has an end */
+	m->peer = -1;
 	m->phase = DRAINING;
 	m->deadline_ns = mono_ns() + DRAIN_NS;
 }

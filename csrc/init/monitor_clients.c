@@ -44,6 +44,44 @@ void clients_accept(struct monitor *m)
 		prt_cleanup_fd(&fd);
 }
 
+int clients_are_full(const struct monitor *m)
+{
+	for (int i = 0; i < MONITOR_CLIENTS; i++)
+		if (m->clients[i].fd < 0)
+			return 0;
+	return 1;
+}
+
+/* What it sent before is still to be read, once there is room for it; nothing can be sent to it. It is dropped then. */
+void client_gone(struct client *client)
+{
+	client->is_gone = 1;
+	client->is_owed = 0;
+	client->wants = PRT_ATTACH_STDIN;
+}
+
+static void client_fail(struct monitor *m, struct client *client)
+{
+	if (client->wants & PRT_ATTACH_STDIN)
+		client_gone(client);
+	else
+		client_drop(m, client);
+}
+
+/* Some seats are for orders: a container that all look at must still be stopped. */
+static int attach(struct monitor *m, struct client *client, unsigned wants)
+{
+	const unsigned streams = PRT_ATTACH_STDIN | PRT_ATTACH_STDOUT | PRT_ATTACH_STDERR;
+	int attached = 0;
+
+	for (int i = 0; i < MONITOR_CLIENTS; i++)
+		attached += m->clients[i].fd >= 0 && &m->clients[i] != client && m->clients[i].wants & streams;
+	if (wants & streams && attached >= MONITOR_ATTACHED)
+		return EBUSY;
+	client->wants = wants;
+	return -1;
+}
+
 void client_drop(struct monitor *m, struct client *client)
 {
 	unsigned wanted = client->wants;
@@ -94,7 +132,7 @@ void clients_tell(struct monitor *m, uint32_t kind, int a, uint64_t b, const voi
 		struct client *client = &m->clients[i];
 		if (client->fd >= 0 && (client->wants & PRT_ATTACH_STATUS) &&
 		    client_send(client, kind, a, b, from, size) < 0)
-			client_drop(m, client);
+			client_fail(m, client);
 	}
 }
 
@@ -110,7 +148,7 @@ void clients_offer(struct monitor *m)
 		int ret = send_with(client, &packet, m->chunk, m->chunk_size, -1, MSG_DONTWAIT);
 		client->is_owed = ret == -EAGAIN && !(client->wants & PRT_ATTACH_LOSSY);
 		if (ret < 0 && ret != -EAGAIN)
-			client_drop(m, client);
+			client_fail(m, client);
 	}
 }
 
@@ -171,6 +209,13 @@ static int resize(struct monitor *m, int rows, uint64_t columns)
 	return m->terminal < 0 ? ENOTTY : -sys_ioctl(m->terminal, IOCTL_SWINSZ, size);
 }
 
+static int start_is_sound(const struct prt_monitor_start *start, unsigned fds)
+{
+	return start->userns < fds && start->cgroup < fds && start->oom < fds && start->first_join <= fds &&
+	       start->join_count <= fds - start->first_join && start->first_base <= fds &&
+	       start->base_count <= fds - start->first_base;
+}
+
 /* Take over what START brought, which stays for every start that follows. */
 static int take_start(struct monitor *m, size_t size, unsigned fd_count)
 {
@@ -180,6 +225,8 @@ static int take_start(struct monitor *m, size_t size, unsigned fd_count)
 	if (m->phase != WAITING || size < sizeof m->start || text_size > sizeof m->strings - 1024 || fd_count < 2)
 		return EINVAL;
 	memcpy(&m->start, m->order, sizeof m->start);
+	if (!start_is_sound(&m->start, fd_count))
+		return EINVAL;
 	memcpy(m->strings, m->order + sizeof m->start, text_size);
 	for (size_t i = 0; i < PRT_COUNT(strings); i++, at++) {
 		*strings[i] = m->strings + at;
@@ -212,8 +259,7 @@ static int carry_out(struct monitor *m, struct client *client, const struct prt_
 	case PRT_ORDER_START:
 		return client == m->clients ? take_start(m, size, fds) : EPERM;
 	case PRT_ORDER_ATTACH:
-		client->wants = (unsigned)order->a;
-		return -1;
+		return attach(m, client, (unsigned)order->a);
 	case PRT_ORDER_INPUT:
 		(void)take_input(m, m->order, size);
 		return -1;
@@ -232,6 +278,8 @@ static int carry_out(struct monitor *m, struct client *client, const struct prt_
 	case PRT_ORDER_PIDFD:
 		return answer_pidfd(m, client);
 	case PRT_ORDER_PAUSED:
+		if (m->phase != RUNNING)
+			return ESRCH;
 		m->state.is_paused = order->a != 0;
 		state_write(m);
 		event_write(m, order->a ? "pause" : "unpause", NULL, 0);
@@ -254,22 +302,25 @@ void client_obey(struct monitor *m, struct client *client)
 	long size = PRT_SYS(SYS_recvmsg, client->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0, 0, 0);
 	unsigned fds = 0;
 
-	if (size == -EAGAIN || size == -EINTR)
+	if (size == -EAGAIN || size == -EINTR || size == -ECONNRESET) /* it left with something unread: said once */
 		return;
-	if (size < (long)sizeof order || message.msg_flags & MSG_TRUNC) {
-		client_drop(m, client);
-		return;
-	}
 	if (message.msg_controllen >= CMSG_LEN(sizeof(int)))
 		fds = (unsigned)((control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	int is_bad = size < (long)sizeof order || message.msg_flags & MSG_TRUNC;
 	const int *came = (const void *)CMSG_DATA(&control.header);
-	if (order.kind == PRT_ORDER_START && m->phase == WAITING)
+	if (!is_bad && order.kind == PRT_ORDER_START && m->phase == WAITING && client == m->clients)
 		memcpy(m->fds, came, fds * sizeof(int));
 	else
 		for (unsigned i = 0; i < fds; i++)
 			(void)sys_close(came[i]);
+	if (is_bad) {
+		client_drop(m, client);
+		return;
+	}
 	int code = carry_out(m, client, &order, (size_t)size - sizeof order, fds);
-	if (code >= 0 && client_send(client, PRT_MESSAGE_DONE, code, 0, NULL, 0) < 0)
+	if (code >= 0 && !client->is_gone && client_send(client, PRT_MESSAGE_DONE, code, 0, NULL, 0) < 0)
+		client_fail(m, client);
+	else if (order.kind == PRT_ORDER_ATTACH && code >= 0)
 		client_drop(m, client);
 	if (order.kind == PRT_ORDER_START && !code)
 		child_start(m);

@@ -89,13 +89,18 @@ static void rotate(struct log *log)
 	log_open(log);
 }
 
+/* Who wrote the last line may have been killed at it, or the disk was full. */
 void log_open(struct log *log)
 {
 	long size;
+	char last = '\n';
 
-	log->fd = sys_openat(AT_FDCWD, "log", O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
+	log->fd = sys_openat(AT_FDCWD, "log", O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0600);
 	size = log->fd < 0 ? 0 : PRT_SYS(SYS_lseek, log->fd, 0, 2 /* SEEK_END */, 0, 0, 0);
 	log->size = size < 0 ? 0 : (uint64_t)size;
+	if (log->size)
+		(void)sys_pread(log->fd, &last, 1, size - 1);
+	log->is_torn = last != '\n';
 }
 
 /* A full disk costs lines, which are counted; the next one that fits begins a new line of the file. */
@@ -103,8 +108,12 @@ static void flush(struct log *log)
 {
 	size_t done = 0;
 
-	if (log->used && log->is_torn && log->fd >= 0 && sys_write(log->fd, "\n", 1) == 1)
+	if (log->used && log->fd < 0) /* there was no room for a new file */
+		log_open(log);
+	if (log->used && log->is_torn && log->fd >= 0 && sys_write(log->fd, "\n", 1) == 1) {
 		log->is_torn = 0;
+		log->size++;
+	}
 	while (done < log->used && !log->is_torn) {
 		long n = log->fd < 0 ? -1 : PRT_RETRY(sys_write(log->fd, log->out + done, log->used - done));
 		if (n <= 0)

@@ -25,9 +25,16 @@ uint64_t mono_ns(void)
 
 int state_open(struct monitor *m)
 {
+	char last = 0;
+
 	m->state_fd = sys_openat(AT_FDCWD, "state", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	m->state.magic = PRT_STATE_MAGIC;
-	return m->state_fd;
+	if (m->state_fd < 0)
+		return m->state_fd;
+	if (sys_pread(m->state_fd, &last, 1, sizeof m->state - 1) == 1)
+		return 0;
+	/* room for it, which is not to lack later; to readers it says nothing yet */
+	return (int)sys_pwrite(m->state_fd, &(struct prt_monitor_state){0}, sizeof m->state, 0);
 }
 
 void state_write(struct monitor *m)

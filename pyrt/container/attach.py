@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -35,7 +36,10 @@ class Attachment:
         return self._link.fileno()
 
     def read(self, timeout: float | None = None) -> tuple[str, bytes] | None:
-        """Give the next piece of output; None at the end. Raises TimeoutError after `timeout` seconds."""
+        """Give the next piece of output; None at the end. Raises TimeoutError after `timeout` seconds.
+
+        Raises Unavailable where there are too many clients.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.exit_code is None:
             try:
@@ -44,6 +48,8 @@ class Attachment:
                 return None
             if told is None:
                 raise TimeoutError(f"the container wrote nothing in {timeout:g} seconds")
+            if told.kind is Message.DONE and told.a == errno.EBUSY:
+                raise Unavailable("there are too many clients at this container: close some")
             if told.kind is Message.OUTPUT:
                 return ("stdout" if told.a == 1 else "stderr"), told.content
             if told.kind in (Message.EXITED, Message.FAILED) and not told.b:

@@ -67,6 +67,8 @@ class ContainerCollection(Generic[ImageT]):
         Raises InvalidOption for another.
         """
         chooser = Chooser.read(filters or {}, self._keeping.store)
+        if all:
+            life.clear(self._keeping)
         found: list[Container[ImageT]] = []
         for kept in self._keeping.store.all():
             if len(found) == limit:

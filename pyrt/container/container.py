@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
@@ -18,7 +18,7 @@ from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, 
 from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
-from pyrt.errors import Unsupported, WrongState
+from pyrt.errors import ContainerNotFound, Unsupported, WrongState
 from pyrt.layer import Change, Root
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.exec import Target
@@ -107,7 +107,8 @@ class Container(Files, Joinable, Generic[ImageT]):
         """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …"""
         if (link := life.start(self._keeping, self._kept)) is not None:
             link.close()
-        self.reload()
+        with suppress(ContainerNotFound):  # it has ended, and was to go then
+            self.reload()
 
     def stop(self, timeout: float | None = None) -> None:
         """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never)."""

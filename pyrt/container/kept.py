@@ -6,20 +6,25 @@ while its program runs, a lock is held: by its monitor, or by the process that r
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from pyrt.container.condition import Condition, observe
 from pyrt.container.record import VERSION, KeptContainer, from_version_1
-from pyrt.errors import ContainerNotFound, InvalidOption, NameInUse, WrongState
+from pyrt.errors import ContainerNotFound, InvalidOption, NameInUse, SyscallError, WrongState
 from pyrt.runtime.protocol import MonitorState
 from pyrt.state import Database, FileLock, Records, Transaction
 
 __all__ = ["KeptStore"]
 
-_GLANCE_SECONDS = 0.2  # others may look whether a lock is free, and hold it for that long
+_LEAVING_SECONDS = 5.0  # a monitor that has noted the end still removes cgroups, and others look at the lock
+_LIVE = ("starting", "running", "restarting")
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class KeptStore:
@@ -35,12 +40,43 @@ class KeptStore:
 
     def add(self, container: KeptContainer) -> FileLock:
         """Record a new container; give its lock, to be held while it runs. Raises NameInUse."""
+        lock = self.reserve(container.id)
+        try:
+            self.record(container)
+        except BaseException:
+            lock.unlink()
+            raise
+        return lock
+
+    def reserve(self, id: str) -> FileLock:
+        """Give the lock of a container to be: while it is held, `clear` leaves alone what has no record yet."""
         os.makedirs(self._directory, 0o700, exist_ok=True)  # nobody else reaches set-user-ID files of a container
+        return FileLock(self._lock(id))
+
+    def record(self, container: KeptContainer) -> None:
+        """Record a new container. Raises NameInUse."""
         with self._database.write() as tx:
             self._claim(tx, container.name, container.id)
-            lock = FileLock(self._lock(container.id))
             self._records.put(tx, container.id, container)
-        return lock
+
+    def clear(self, remove: Callable[[str], None]) -> None:
+        """Remove what a crash has left: directories and locks without a record, which nobody holds."""
+        try:
+            there = {name.removesuffix(".lock") for name in os.listdir(self._directory)}
+        except FileNotFoundError:
+            return
+        with self._database.read() as tx:
+            strays = [id for id in there if _ID.fullmatch(id) and not self._records.has(tx, id)]
+        for id in strays:
+            if (lock := FileLock.attempt(self._lock(id))) is None:
+                continue  # somebody makes or removes it at this moment
+            with lock:
+                with self._database.read() as tx:
+                    if self._records.has(tx, id):
+                        continue
+                with suppress(OSError):  # what cannot be removed now is there for the next
+                    remove(id)
+                    lock.unlink()
 
     def ended(self, id: str, exit_code: int | None) -> None:
         """Note how a container ended that this process ran."""
@@ -105,10 +141,11 @@ class KeptStore:
 
         Raises WrongState where it runs, ContainerNotFound where it has been removed meanwhile.
         """
-        deadline = time.monotonic() + _GLANCE_SECONDS
+        deadline = time.monotonic() + _LEAVING_SECONDS
         while (lock := FileLock.attempt(self._lock(container.id))) is None:
             state = MonitorState.read(self.directory(container))
-            if (state is not None and state.status == "running") or time.monotonic() > deadline:
+            is_live = container.has_run or (state is not None and state.status in _LIVE)
+            if (is_live and self._is_locked(container)) or time.monotonic() > deadline:
                 message = f"container {container.name} runs, or is being changed by another process: stop it first"
                 raise WrongState(message, have="running", want="exited")
             time.sleep(0.001)
@@ -129,7 +166,12 @@ class KeptStore:
         return True
 
     def _is_locked(self, container: KeptContainer) -> bool:
-        lock = FileLock.attempt(self._lock(container.id))
+        try:  # shared, for two that look must not take each other for an owner
+            lock = FileLock.attempt(self._lock(container.id), shared=True, create=False)
+        except SyscallError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
         if lock is None:
             return True
         lock.close()

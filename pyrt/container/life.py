@@ -5,6 +5,7 @@ Each takes a Keeping and the record of a container. What cannot be done in the s
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -35,6 +36,7 @@ from pyrt.runtime.protocol import Attach, Message, Order, Policy
 __all__ = [
     "cgroup",
     "change_options",
+    "clear",
     "condition",
     "is_over",
     "kill",
@@ -62,6 +64,12 @@ def condition(keeping: Keeping[Any], kept: KeptContainer) -> Condition:
     return settle(keeping, kept, found) if found.is_lost else found
 
 
+def clear(keeping: Keeping[Any]) -> None:
+    """Remove what crashes have left that no record names: directories, locks, and what killed monitors held."""
+    keeping.store.clear(keeping.uppers.remove)
+    keeping.launching.sweep()
+
+
 def is_over(keeping: Keeping[Any], kept: KeptContainer) -> bool:
     """Say whether a container was to go at its end, and has ended: then it is removed, unless somebody is about to."""
     if not kept.options.get("auto_remove"):
@@ -79,7 +87,7 @@ def settle(keeping: Keeping[Any], kept: KeptContainer, found: Condition) -> Cond
     if found.cgroup:
         try:
             keeping.launching.cgroup(found.cgroup).close()
-        except NotFound:
+        except (NotFound, InvalidOption):  # it is gone, or the state is damaged, and names nothing
             return found
         keeping.launching.sweep()
     return found
@@ -118,6 +126,7 @@ def stop(keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = Non
             unpause(keeping, kept)
         if not _await_end(link, None if timeout < 0 else timeout):
             link.ask(Order.SIGNAL, signal.SIGKILL, 1)
+            _thaw(keeping, kept)
             _await_end(link, _KILL_SECONDS)
     if not keeping.store.await_release(kept, _KILL_SECONDS):
         raise Unavailable(f"container {kept.name} does not end: a process of it is stuck in the kernel")
@@ -131,18 +140,26 @@ def kill(keeping: Keeping[Any], kept: KeptContainer, number: str | int = signal.
     if not now.is_running or now.status == "restarting":
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
     _own(kept, "killed by another process than the one that runs it")
-    with Link.connect(keeping.store.directory(kept), kept.name) as link:
+    code = errno.ESRCH
+    with suppress(Unavailable), Link.connect(keeping.store.directory(kept), kept.name) as link:
         if number == signal.SIGKILL:
             link.attach(Attach.STATUS)
         code = link.ask(Order.SIGNAL, number, int(number in _STOPPING))
-        if now.status == "paused" and number == signal.SIGKILL:
-            with cgroup(keeping, kept, now) as frozen:
-                frozen.thaw()  # what v1's freezer holds does not even die
+        if number == signal.SIGKILL:
+            _thaw(keeping, kept)
         if number == signal.SIGKILL and not code:
             _await_end(link, _KILL_SECONDS)
     if code:
         raise WrongState(f"container {kept.name} is not running: {os.strerror(code)}", have="exited", want="running")
     keeping.emit("kill", kept, {"signal": str(int(number))})
+
+
+def _thaw(keeping: Keeping[Any], kept: KeptContainer) -> None:
+    """Let the dead die: what v1's freezer holds does not, and somebody may pause it at this moment."""
+    now = condition(keeping, kept)
+    if now.status == "paused":
+        with suppress(WrongState), cgroup(keeping, kept, now) as frozen:
+            frozen.thaw()
 
 
 def wait(
@@ -215,8 +232,13 @@ def pause(keeping: Keeping[Any], kept: KeptContainer) -> None:
     if now.status != "running":
         raise WrongState(f"container {kept.name} is {now.status}, not running", have=now.status, want="running")
     with cgroup(keeping, kept, now) as running:
-        running.freeze()
-    _note_pause(keeping, kept, is_paused=True)
+        _note_pause(keeping, kept, is_paused=True)  # first, for what is frozen must never be shown as running
+        try:
+            running.freeze()
+        except BaseException:
+            with suppress(WrongState, Unavailable):
+                _note_pause(keeping, kept, is_paused=False)
+            raise
 
 
 def unpause(keeping: Keeping[Any], kept: KeptContainer) -> None:
@@ -230,8 +252,11 @@ def unpause(keeping: Keeping[Any], kept: KeptContainer) -> None:
 
 
 def _note_pause(keeping: Keeping[Any], kept: KeptContainer, *, is_paused: bool) -> None:
-    with Link.connect(keeping.store.directory(kept), kept.name) as link:
-        link.ask(Order.PAUSED, int(is_paused))
+    code = errno.ESRCH
+    with suppress(Unavailable), Link.connect(keeping.store.directory(kept), kept.name) as link:
+        code = link.ask(Order.PAUSED, int(is_paused))
+    if code:
+        raise WrongState(f"container {kept.name} has ended just now", have="exited", want="running")
 
 
 class Borrowed:
@@ -297,8 +322,8 @@ def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False, v
     if now.is_running:
         stop(keeping, kept, 0)
     with keeping.store.borrow(kept) as lock:
+        keeping.store.forget(kept)  # first: a directory without a record is cleared by who looks next
         keeping.uppers.remove(kept.id)
-        keeping.store.forget(kept)  # last: who is killed before may remove it again
         lock.unlink()
     for name in kept.anonymous if volumes else ():
         with suppress(VolumeNotFound, ResourceBusy):
@@ -308,11 +333,8 @@ def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False, v
 
 def update_policy(keeping: Keeping[Any], kept: KeptContainer, policy: Policy, retries: int) -> None:
     """Tell a running container's monitor the policy that its record has now."""
-    try:
-        with Link.connect(keeping.store.directory(kept), kept.name) as link:
-            link.ask(Order.POLICY, policy, retries)
-    except WrongState:
-        return
+    with suppress(WrongState, Unavailable), Link.connect(keeping.store.directory(kept), kept.name) as link:
+        link.ask(Order.POLICY, policy, retries)
 
 
 def change_options(keeping: Keeping[Any], kept: KeptContainer, **options: Any) -> KeptContainer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from pyrt.container import (
     run_options,
 )
 from pyrt.engine.launcher import make_sources
-from pyrt.errors import CommandError, PyrtError, Unsupported, WrongState
+from pyrt.errors import CommandError, ContainerNotFound, IntegrityError, PyrtError, Unsupported, WrongState
 from pyrt.oci.image import config_from_json, config_to_json
 from pyrt.runtime.bundle import Bundle
 from pyrt.runtime.link import Link
@@ -91,12 +91,22 @@ class Detached:
                 mounts=draft.passed_on,
                 anonymous=volumes.anonymous,
             )
-            with self._store.add(record):
-                undo.callback(self._store.forget, record)
-                self._uppers(in_userns).prepare(record.id, record.lowers)
+            self._make(record)
             undo.pop_all()
             volumes.ended()
         return record
+
+    def _make(self, record: KeptContainer) -> None:
+        """Make its directory, then its record: a crash between the two leaves what KeptStore.clear removes."""
+        uppers = self._uppers(record.in_user_namespace)
+        with self._store.reserve(record.id) as lock:
+            try:
+                uppers.prepare(record.id, record.lowers)
+                self._store.record(record)
+            except BaseException:
+                uppers.remove(record.id)
+                lock.unlink()
+                raise
 
     def start(self, record: KeptContainer, before: Callable[[Link], None] = lambda link: None) -> Link:
         """Start a container that does not run; give the connection to its monitor.
@@ -110,9 +120,9 @@ class Detached:
                 keep = self._keep(record, lock.fileno())
                 link, _ = self._runtime.keep(bundle, keep, profile=draft.seccomp, before=before)
         except BaseException as error:
-            lock.close()
-            if isinstance(error, PyrtError):
-                self._note(record, str(error), error.exit_code if isinstance(error, CommandError) else None)
+            with lock:  # held meanwhile, for who starts it next has another outcome to note
+                if isinstance(error, PyrtError):
+                    self._note(record, str(error), error.exit_code if isinstance(error, CommandError) else None)
             raise
         lock.hand_over()
         if record.has_run or record.error:
@@ -120,7 +130,8 @@ class Detached:
         return link
 
     def _note(self, record: KeptContainer, error: str, exit_code: int | None) -> None:
-        self._store.change(record.id, lambda now: replace(now, error=error, exit_code=exit_code, has_run=False))
+        with suppress(ContainerNotFound):  # one that goes at its end may have gone
+            self._store.change(record.id, lambda now: replace(now, error=error, exit_code=exit_code, has_run=False))
 
     def executor(self, record: KeptContainer) -> Executor:
         """Give what starts further programs in a container."""
@@ -155,7 +166,13 @@ class Detached:
 
     def _draft(self, record: KeptContainer) -> Draft:
         options = options_from_document(record.options)
-        root = Merged((self._uppers(record.in_user_namespace).upper(record.id), *record.lowers))
+        uppers = self._uppers(record.in_user_namespace)
+        if not os.path.isdir(uppers.upper(record.id)):
+            if not record.has_run or os.path.isdir(self._store.directory(record)):
+                reason = f"there is no {uppers.upper(record.id)}"
+                raise IntegrityError(f"what container {record.name} has written is gone, {reason}: remove it")
+            uppers.prepare(record.id, record.lowers)  # who was to run it was killed before
+        root = Merged((uppers.upper(record.id), *record.lowers))
         return build(
             base_config(record),
             record.words,

@@ -45,8 +45,8 @@ class Kept:
 
     def undo(self) -> None:
         """Take it back, because it did not start."""
+        self.store.forget(self.record)  # first: a directory without a record is cleared by who looks next
         self.snapshotter.remove(self.record.id)
-        self.store.forget(self.record)
         self.lock.unlink()
 
     def ended(self, code: int) -> None:

@@ -94,14 +94,18 @@ class MonitorState:
         except FileNotFoundError:
             return None
         try:
-            for _ in range(_TRIES):  # it is written in place: what was caught in the middle is read again
+            for left in reversed(range(_TRIES)):  # it is written in place: what was caught in the middle is read again
                 raw = os.pread(fd, STATE.size, 0)
                 if len(raw) < STATE.size:
                     return None
                 magic, sequence, status, *numbers, cgroup, end = STATE.unpack(raw)
-                if magic == MAGIC and sequence == end and sequence % 2 == 0:
+                # at last also what a monitor has written whole that was killed before it could say so
+                is_whole = (sequence == end and sequence % 2 == 0) or (not left and sequence % 2 == end - sequence == 1)
+                if magic != MAGIC:
+                    return None
+                if is_whole:
                     monitor, pid, code, oom, paused, stopped, restarts, started, finished, lost = numbers
-                    name = cgroup.partition(b"\0")[0].decode()
+                    name = cgroup.partition(b"\0")[0].decode(errors="replace")
                     flags = (bool(oom), bool(paused), bool(stopped))
                     words = _STATUS.get(status, "failed")
                     return cls(words, monitor, pid, code, *flags, restarts, started, finished, lost, name)

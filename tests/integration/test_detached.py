@@ -147,7 +147,7 @@ def test_a_killed_monitor_takes_its_container_along(store: Engine) -> None:
     container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
     process = container.condition.pid
 
-    os.kill(monitor(store, container).monitor, signal.SIGKILL)
+    os.kill(monitor(store, container), signal.SIGKILL)
     eventually(lambda: container.status == "exited", "a container without a monitor is shown as running")
 
     condition = container.condition

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Cgroup"]
 
 _LATE_US = 20_000  # how long a dying task may take to leave
+_DYING_SECONDS = 10.0  # and one whose namespaces end with it, on a host that has much to do
 _FROZEN_SECONDS = 10.0
 
 
@@ -267,13 +268,18 @@ class Cgroup:
     def _remove_busy(self, parents: bytes, e: SyscallError) -> None:
         """Try again with what the container has made below its own directories."""
         self._remove_below()
-        try:
-            door.remove(parents, self.name.encode(), patience_us=10 * _LATE_US)
-        except SyscallError as again:
-            if again.errno != errno.EBUSY:
-                raise
-            pids = ", ".join(map(str, self.pids()))
-            raise ResourceBusy(f"cgroup {again.filename} still has processes ({pids}): kill them first") from e
+        deadline = time.monotonic() + _DYING_SECONDS
+        while True:
+            try:
+                return door.remove(parents, self.name.encode(), patience_us=10 * _LATE_US)
+            except SyscallError as again:
+                if again.errno != errno.EBUSY:
+                    raise
+                pids = self.pids()
+                if not pids and time.monotonic() < deadline:
+                    continue  # one is dying, which takes as long as its namespaces take to end
+                shown = ", ".join(map(str, pids))
+                raise ResourceBusy(f"cgroup {again.filename} still has processes ({shown}): kill them first") from e
 
 
 def _remove_one(path: str) -> None:
