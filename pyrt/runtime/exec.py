@@ -58,6 +58,8 @@ class _Pair(NamedTuple):
 class ExecResult(_Pair):
     """docker-py's pair of `exit_code` (128+N after signal N) and `output`, and more.
 
+    On cgroup v2 memory is counted for the container as a whole: there `usage` has no memory, and a program that needed
+    more than the limit was ended by SIGKILL (Signalled), which the container's own `usage` counts among `oom_kills`.
     `exit_cause` says how it ended, `usage` what it used; both are None of a program that is detached. What
     `output_limit` has left out of the middle is counted by `omitted_bytes`.
     """

@@ -160,7 +160,8 @@ class Execs:
         os.close(start.joined.pidfd)
         start.cgroup.close()
         wait_readable(start.pidfd, None)  # it has left the wait to another
-        reap(start.pidfd)
+        with suppress(Unavailable):  # a host program that waits for any child has been quicker
+            reap(start.pidfd)
         os.close(start.pidfd)
         return start.joined.pid
 
