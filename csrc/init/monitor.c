@@ -47,14 +47,12 @@ static void serve_client(struct monitor *m, struct client *client, short events)
 {
 	if (events & POLLOUT)
 		clients_offer(m);
-	if (client->fd >= 0 && events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) {
-		if (events & POLLIN && !must_wait(m, client))
-			client_obey(m, client);
-		else if (events & (POLLRDHUP | POLLHUP | POLLERR) && must_wait(m, client))
-			client_gone(client);
-		else if (!(events & POLLIN))
-			client_drop(m, client);
-	}
+	if (client->fd < 0 || !(events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)))
+		return;
+	if (!must_wait(m, client)) /* who has left is dropped when all that it sent is read */
+		client_obey(m, client);
+	else if (events & (POLLRDHUP | POLLHUP | POLLERR))
+		client_gone(client);
 }
 
 /* One thing at a time changes what is open, so what comes after is looked at again by the next poll. */

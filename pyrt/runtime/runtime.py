@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pyrt._native.mount import idmapped
 from pyrt._native.path import open_in_root
 from pyrt._native.spawn import spawn
-from pyrt.errors import CommandError, ResourceBusy, SyscallError, Unsupported
+from pyrt.errors import CommandError, ResourceBusy, SyscallError, Unavailable, Unsupported
 from pyrt.oci.spec import Mount, Spec
 from pyrt.oci.spec import Process as ProcessSpec
 from pyrt.runtime import mount_options
@@ -100,6 +100,11 @@ class Runtime:
         try:
             link, cgroup = start(self, bundle, filter, keep, before)
         except SyscallError as error:
+            if error.errno == errno.ECHILD:
+                message = (
+                    f"container {keep.name} was killed while it started; was its memory limit too small to start in?"
+                )
+                raise Unavailable(message) from error
             raise explain(error, bundle.spec.process) from error
         cgroup.close()
         return link, {**cgroup.effective, **inherited_limits(bundle.spec.process)}

@@ -79,20 +79,22 @@ def test_what_a_client_has_written_arrives_when_it_has_left(store: Engine) -> No
 
 def test_many_who_write_at_once_lose_nothing(store: Engine) -> None:
     container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True)
-    before = descriptors(monitor(store, container))
 
     def write() -> None:
         with container.attach(stdin=True, stdout=False, stderr=False) as attached:
             for _ in range(20):
                 attached.write(b"x" * 32768)
 
-    threads = [threading.Thread(target=write) for _ in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
     with container.attach(stdin=True) as attached:
-        eventually(lambda: descriptors(monitor(store, container)) <= before + 1, "those who have left are still there")
+        eventually(
+            lambda: descriptors(monitor(store, container)) == before + 1, "the monitor does not know of this one"
+        )
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        eventually(lambda: descriptors(monitor(store, container)) <= alone, "those who have left are still there")
         attached.close_stdin()
         said = b"".join(piece for _, piece in attached)
 
