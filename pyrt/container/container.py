@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from pyrt.container import life
-from pyrt.container.attach import Attachment, resize
+from pyrt.container.attach import Attachment, resize, started, wanted
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document
 from pyrt.container.keeping import Keeping
@@ -18,7 +18,7 @@ from pyrt.errors import Unsupported
 from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.link import Link
-from pyrt.runtime.protocol import Attach, Policy
+from pyrt.runtime.protocol import Policy
 
 __all__ = ["Container"]
 
@@ -93,23 +93,36 @@ class Container(Generic[ImageT]):
         """Read its record anew. Raises ContainerNotFound."""
         self._kept = self._keeping.store.find(self.id)
 
-    def start(self) -> None:
-        """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …"""
-        if (link := life.start(self._keeping, self._kept)) is not None:
-            link.close()
-        self.reload()
+    @overload
+    def start(self, *, attach: Literal[False] = False) -> None: ...
 
-    def stop(self, timeout: float | None = None) -> None:
-        """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never)."""
-        life.stop(self._keeping, self._kept, timeout)
+    @overload
+    def start(self, *, attach: Literal[True], stdin: bool = False) -> Attachment: ...
+
+    def start(self, *, attach: bool = False, stdin: bool = False) -> Attachment | None:
+        """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …
+
+        `attach` gives an Attachment that was there before the program, and so has all of its output; with `stdin` the
+        program's standard input ends with it where the container was made so (stdin_once).
+        """
+        attachment = started(self._keeping, self._kept, wanted(stdin, True, True) if attach else None)
+        self.reload()
+        return attachment
+
+    def stop(self, timeout: float | None = None, *, signal: str | int | None = None) -> None:
+        """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never).
+
+        `signal` is another than the container's own.
+        """
+        life.stop(self._keeping, self._kept, timeout, signal)
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
         """Send a signal to its first process. Raises WrongState where it does not run."""
         life.kill(self._keeping, self._kept, signal)
 
-    def restart(self, timeout: float | None = None) -> None:
+    def restart(self, timeout: float | None = None, *, signal: str | int | None = None) -> None:
         """Stop it as `stop` does, and start it again."""
-        life.stop(self._keeping, self._kept, timeout)
+        life.stop(self._keeping, self._kept, timeout, signal)
         self.start()
 
     def pause(self) -> None:
@@ -156,9 +169,8 @@ class Container(Generic[ImageT]):
 
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""
-        asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
-        wants = Attach(sum(bit for is_asked, bit in asked if is_asked))
-        return Attachment(Link.connect(self._keeping.store.directory(self._kept), self.name), wants)
+        link = Link.connect(self._keeping.store.directory(self._kept), self.name)
+        return Attachment(link, wanted(stdin, stdout, stderr))
 
     def resize(self, height: int, width: int) -> None:
         """Change the size of its terminal. Raises WrongState where it has none or does not run."""

@@ -87,16 +87,20 @@ def start(
     return keeping.launching.start(kept, before)
 
 
-def stop(keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = None) -> None:
+def stop(
+    keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = None, number: str | int | None = None
+) -> None:
     """Send the stop signal, and SIGKILL after `timeout` seconds; a container that does not run stays as it is.
 
-    `timeout` None is what the container was made with, then 10; -1 waits for ever.
+    `timeout` None is what the container was made with, then 10; -1 waits for ever. `number` is sent instead of the
+    container's own stop signal.
     """
     options = options_from_document(kept.options)
     if timeout is None:
         asked = options.get("stop_timeout")
         timeout = _STOP_SECONDS if asked is None else asked
-    number = parse_signal(options.get("stop_signal") or kept.config.stop_signal or signal.SIGTERM)
+    asked_signal = number or options.get("stop_signal") or kept.config.stop_signal or signal.SIGTERM
+    number = parse_signal(asked_signal)
     now = condition(keeping, kept)
     if not now.is_running:
         return
