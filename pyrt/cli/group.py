@@ -8,7 +8,36 @@ from typing import Any
 
 import click
 
+from pyrt.cli.main import guarded
+
 __all__ = ["Verbs"]
+
+
+class Verbatim(click.Command):
+    """A verb that reads its own words, by the rules of docker."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["words"] = args
+        return []
+
+
+@click.pass_obj
+def run(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt run`."""
+    from pyrt.cli.run import run
+
+    return guarded(lambda: run(words, root))
+
+
+@click.pass_obj
+def create(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt create`."""
+    from pyrt.cli.create import create
+
+    return create(words, root)
+
+
+VERBATIM = {"create": create, "run": run}
 
 
 class Verbs(click.Group):
@@ -36,6 +65,8 @@ class Verbs(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name not in self.verbs:
             return None
+        if name in VERBATIM:
+            return Verbatim(name, short_help=self.verbs[name], callback=VERBATIM[name], add_help_option=False)
         verb: click.Command = import_module(f"pyrt.cli.{self._modules.get(name, name)}").command
         return verb
 

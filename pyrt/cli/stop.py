@@ -1,0 +1,20 @@
+"""`pyrt stop`: end containers that run."""
+
+from __future__ import annotations
+
+import click
+
+from pyrt.cli.shared import attempt_each, containers, opened, signal_option, timeout_option, verb
+
+__all__ = ["command"]
+
+
+@verb("stop")
+@signal_option
+@timeout_option
+@containers
+@click.pass_obj
+def command(root: str | None, names: tuple[str, ...], signal: str | None, timeout: int | None) -> int:
+    """Ask containers to end, and kill those that do not."""
+    with opened(root) as engine:
+        return attempt_each(engine, names, lambda each: each.stop(timeout, signal=signal))
