@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from pyrt.container import life
 from pyrt.container.attach import Attachment, resize, started, wanted
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document
 from pyrt.container.keeping import Keeping
-from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
 from pyrt.errors import Unsupported
 from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.link import Link
-from pyrt.runtime.protocol import Policy
+
+if TYPE_CHECKING:
+    from pyrt.container.update import Limits
 
 __all__ = ["Container"]
 
@@ -149,13 +150,14 @@ class Container(Generic[ImageT]):
         self._kept = self._keeping.store.change(self.id, lambda now: replace(now, name=name))
         self._keeping.emit("rename", self._kept, {})
 
-    def update(self, *, restart_policy: str | Mapping[str, str | int] | None = None) -> None:
-        """Change its restart policy, at once and for later starts. Raises InvalidOption."""
-        policy = parse_restart(restart_policy)
-        document = {"Name": policy.name, "MaximumRetryCount": policy.retries}
-        self._kept = life.change_options(self._keeping, self._kept, restart_policy=document)
-        life.update_policy(self._keeping, self._kept, Policy[policy.name.replace("-", "_").upper()], policy.retries)
-        self._keeping.emit("update", self._kept, {})
+    def update(self, *, restart_policy: str | Mapping[str, str | int] | None = None, **limits: Unpack[Limits]) -> None:
+        """Change its restart policy and its limits, all or none, at once and for later starts.
+
+        What is None stays as it is; see Limits. Raises InvalidOption, and Unsupported for what this host cannot give.
+        """
+        from pyrt.container.update import update
+
+        self._kept = update(self._keeping, self._kept, restart_policy, limits)
 
     def usage(self) -> Usage:
         """Give what it has used since its start. Raises WrongState where it does not run."""
@@ -166,6 +168,30 @@ class Container(Generic[ImageT]):
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
         with life.cgroup(self._keeping, self._kept, self.condition) as running:
             return running.pids()
+
+    def top(self, ps_args: str | None = None) -> dict[str, Any]:
+        """Give {"Titles": […], "Processes": [[…], …]} of its processes, as the host numbers them.
+
+        `ps_args` is -ef (the default), aux, or -o with columns of ps(1). Raises WrongState where it does not run.
+        """
+        from pyrt.container.top import top
+
+        return top(self.pids(), ps_args)
+
+    @overload
+    def stats(self, *, stream: Literal[True] = True) -> Iterator[dict[str, Any]]: ...
+
+    @overload
+    def stats(self, *, stream: Literal[False]) -> dict[str, Any]: ...
+
+    def stats(self, *, stream: bool = True) -> Iterator[dict[str, Any]] | dict[str, Any]:
+        """Give what it uses, in Docker's dictionary: a sample each second until its end, or one at once.
+
+        A first sample has no `precpu_stats`, for there is none before it. Raises WrongState where it does not run.
+        """
+        from pyrt.container.stats import follow_stats, sample
+
+        return follow_stats(lambda: sample(self._keeping, self._kept)) if stream else sample(self._keeping, self._kept)
 
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from pyrt.container.create_options import CreateOptions
+    from pyrt.container.host import HostFacts
     from pyrt.layer import Trees
     from pyrt.runtime.cgroups import Cgroup
     from pyrt.runtime.link import Link
@@ -50,6 +51,9 @@ class Launching(Protocol):
 
     def start(self, record: KeptContainer, before: Callable[[Link], None]) -> Link:
         """Start it below a monitor, to whose connection `before` may do something first."""
+
+    def facts(self) -> HostFacts:
+        """Give what is known of this host."""
 
     def cgroup(self, name: str) -> Cgroup:
         """Give the cgroup of a monitor's container, to be closed. Raises NotFound."""

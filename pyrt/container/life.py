@@ -243,6 +243,8 @@ class Borrowed:
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
     """Lend the cgroup of a running container. Raises WrongState where it does not run."""
+    if not now.is_running:
+        raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
     _own(kept, "looked into by another process than the one that runs it")
     try:
         return Borrowed(keeping.launching.cgroup(now.cgroup))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.container import CreateOptions, KeptContainer
+    from pyrt.container import CreateOptions, HostFacts, KeptContainer
     from pyrt.engine.rooms import Rooms
     from pyrt.runtime.cgroups import Cgroup
     from pyrt.runtime.link import Link
@@ -35,6 +35,10 @@ class Launchings:
     def start(self, record: KeptContainer, before: Callable[[Link], None]) -> Link:
         """Start it below a monitor (see Launching)."""
         return self._rooms.detached.start(record, before)
+
+    def facts(self) -> HostFacts:
+        """Give what is known of this host (see Launching)."""
+        return self._rooms.launcher.facts
 
     def cgroup(self, name: str) -> Cgroup:
         """Give the cgroup of a monitor's container (see Launching)."""

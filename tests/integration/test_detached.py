@@ -62,7 +62,7 @@ def test_the_whole_life(store: Engine) -> None:
 
 
 def test_it_can_be_started_again_with_its_files(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo x >> /kept; exit $(wc -l < /kept)"))
+    container = store.containers.run(IMAGE, sh("echo x >> /kept; exit $(wc -l < /kept)"), detach=True)
 
     for number in (1, 2, 3):
         assert container.wait(30) == {"StatusCode": number}
@@ -73,7 +73,7 @@ def test_it_outlives_its_program_even_when_that_is_killed(store: Engine) -> None
     program = (
         "import os, signal, sys\nfrom pyrt import Engine\n"
         "engine = Engine(sys.argv[1])\n"
-        f"engine.containers.run({IMAGE!r}, ['sh', '-c', 'sleep 0.3; echo alive; exit 5'], name='box')\n"
+        f"engine.containers.run({IMAGE!r}, ['sh', '-c', 'sleep 0.3; echo alive; exit 5'], name='box', detach=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
 
@@ -87,7 +87,7 @@ def test_it_outlives_its_program_even_when_that_is_killed(store: Engine) -> None
 
 @pytest.mark.parametrize("script", ["sleep 1000", "trap '' TERM; while :; do sleep 0.05; done"])
 def test_stop(store: Engine, script: str) -> None:
-    container = store.containers.run(IMAGE, sh(script))
+    container = store.containers.run(IMAGE, sh(script), detach=True)
     process = container.pids()[0]
 
     container.stop(0.2)
@@ -100,7 +100,7 @@ def test_stop(store: Engine, script: str) -> None:
 
 def test_kill_sends_any_signal(store: Engine) -> None:
     container = store.containers.run(
-        IMAGE, sh("trap 'echo usr; exit 9' USR1; echo ready; while :; do sleep 0.02; done")
+        IMAGE, sh("trap 'echo usr; exit 9' USR1; echo ready; while :; do sleep 0.02; done"), detach=True
     )
     eventually(lambda: log(store, container) != [], "the program does not say that it is ready")
 
@@ -112,7 +112,7 @@ def test_kill_sends_any_signal(store: Engine) -> None:
 
 
 def test_pause(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER)
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
 
     container.pause()
     assert container.status == "paused"
@@ -130,7 +130,7 @@ def test_pause(store: Engine) -> None:
 
 
 def test_restart_policy(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo run; exit 1"), restart_policy="on-failure:2")
+    container = store.containers.run(IMAGE, sh("echo run; exit 1"), restart_policy="on-failure:2", detach=True)
 
     assert container.wait(60) == {"StatusCode": 1}
 
@@ -140,7 +140,7 @@ def test_restart_policy(store: Engine) -> None:
 
 
 def test_a_container_that_was_stopped_is_not_restarted(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy={"Name": "always"})
+    container = store.containers.run(IMAGE, FOREVER, restart_policy={"Name": "always"}, detach=True)
     first = container.condition.pid
     os.kill(first, signal.SIGKILL)
     eventually(lambda: container.condition.pid not in (0, first), "it is not started again")
@@ -151,7 +151,7 @@ def test_a_container_that_was_stopped_is_not_restarted(store: Engine) -> None:
 
 
 def test_a_policy_can_be_changed_while_it_runs(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
+    container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     container.update(restart_policy="no")
 
     os.kill(container.condition.pid, signal.SIGKILL)
@@ -161,7 +161,7 @@ def test_a_policy_can_be_changed_while_it_runs(store: Engine) -> None:
 
 
 def test_a_killed_monitor_takes_its_container_along(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
+    container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     process = container.condition.pid
 
     os.kill(monitor(store, container).monitor, signal.SIGKILL)
@@ -177,7 +177,7 @@ def test_a_killed_monitor_takes_its_container_along(store: Engine) -> None:
 
 def test_what_cannot_be_started_says_why_and_stays(store: Engine) -> None:
     with pytest.raises(CommandError, match="no such program"):
-        store.containers.run(IMAGE, ["nothing"], name="box")
+        store.containers.run(IMAGE, ["nothing"], name="box", detach=True)
 
     container = store.containers.get("box")
     assert (container.status, container.exit_code) == ("created", 127)
@@ -187,7 +187,7 @@ def test_what_cannot_be_started_says_why_and_stays(store: Engine) -> None:
 
 
 def test_attached_clients_get_each_byte_once(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("cat; echo end"), stdin_open=True)
+    container = store.containers.run(IMAGE, sh("cat; echo end"), stdin_open=True, detach=True)
     size, got = 3 << 20, [bytearray(), bytearray()]
 
     def read(number: int) -> None:
@@ -213,7 +213,7 @@ def test_attached_clients_get_each_byte_once(store: Engine) -> None:
 
 
 def test_input_ends_with_its_client_where_that_was_asked_for(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True, stdin_once=True)
+    container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True, stdin_once=True, detach=True)
     with container.attach(stdin=True) as attached:
         attached.write(b"four")
 
@@ -222,7 +222,7 @@ def test_input_ends_with_its_client_where_that_was_asked_for(store: Engine) -> N
 
 
 def test_a_terminal(store: Engine) -> None:
-    container = store.containers.run(IMAGE, ["sh"], tty=True, stdin_open=True)
+    container = store.containers.run(IMAGE, ["sh"], tty=True, stdin_open=True, detach=True)
     container.resize(30, 100)
     with container.attach(stdin=True) as attached:
         attached.write(b"stty size; exit 6\n")
@@ -233,14 +233,14 @@ def test_a_terminal(store: Engine) -> None:
 
 
 def test_a_reader_that_stops_does_not_keep_the_end_from_others(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("sleep 0.2; head -c 3000 /dev/zero"))
+    container = store.containers.run(IMAGE, sh("sleep 0.2; head -c 3000 /dev/zero"), detach=True)
     with container.attach():
         assert container.wait(30) == {"StatusCode": 0}
 
 
 def test_lines_are_logged_whole_and_rotated_between_lines(store: Engine) -> None:
     config = {"Type": "json-file", "Config": {"max-size": "20k", "max-file": "3"}}
-    container = store.containers.run(IMAGE, sh("seq 1 2000; printf 'no end'"), log_config=config)
+    container = store.containers.run(IMAGE, sh("seq 1 2000; printf 'no end'"), log_config=config, detach=True)
     container.wait(30)
 
     directory = store.root / "containers" / container.id
@@ -253,7 +253,7 @@ def test_lines_are_logged_whole_and_rotated_between_lines(store: Engine) -> None
 
 
 def test_every_byte_is_logged_as_json(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh(r"printf 'q\042\\\b\177\303\244\377\342\202x\n'"))
+    container = store.containers.run(IMAGE, sh(r"printf 'q\042\\\b\177\303\244\377\342\202x\n'"), detach=True)
     container.wait(30)
 
     assert log(store, container)[0]["log"] == 'q"\\\b\x7fä\ufffd\ufffd\ufffdx\n'
@@ -288,8 +288,8 @@ def test_names(store: Engine) -> None:
     ],
 )
 def test_filters(store: Engine, filters: dict[str, Any], found: list[str]) -> None:
-    store.containers.run(IMAGE, sh("exit 4"), name="old", labels={"a": "1", "b": ""}).wait(30)
-    store.containers.run(IMAGE, FOREVER, name="run", labels={"a": "2"})
+    store.containers.run(IMAGE, sh("exit 4"), name="old", labels={"a": "1", "b": ""}, detach=True).wait(30)
+    store.containers.run(IMAGE, FOREVER, name="run", labels={"a": "2"}, detach=True)
     store.containers.create(IMAGE, name="new", labels={"a": "1"})
 
     assert [each.name for each in store.containers.list(all=True, filters=filters)] == found
@@ -317,7 +317,7 @@ def test_one_start_of_many_wins(store: Engine) -> None:
 
 
 def test_a_container_that_goes_at_its_end(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("exit 0"), auto_remove=True)
+    container = store.containers.run(IMAGE, sh("exit 0"), auto_remove=True, detach=True)
 
     assert container.wait(30, condition="removed") == {"StatusCode": 0}
     assert store.containers.list(all=True) == []
@@ -325,14 +325,16 @@ def test_a_container_that_goes_at_its_end(store: Engine) -> None:
 
 def test_the_engine_may_go(store: Engine) -> None:
     with Engine(store.root) as other:
-        other.containers.run(IMAGE, FOREVER, name="box")
+        other.containers.run(IMAGE, FOREVER, name="box", detach=True)
 
     assert store.containers.get("box").status == "running"
 
 
 def test_no_reader_is_needed(store: Engine) -> None:
     began = time.monotonic()
-    container = store.containers.run(IMAGE, sh("head -c 5000000 /dev/zero | tr '\\0' x"), log_config={"Type": "none"})
+    container = store.containers.run(
+        IMAGE, sh("head -c 5000000 /dev/zero | tr '\\0' x"), log_config={"Type": "none"}, detach=True
+    )
 
     assert container.wait(60) == {"StatusCode": 0}
     assert time.monotonic() - began < 60
