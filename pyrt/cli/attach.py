@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyrt.cli.complete import container_names
 from pyrt.cli.detach_keys import parse_keys
 from pyrt.cli.shared import detach_keys, opened, verb
 from pyrt.errors import WrongState
@@ -17,7 +18,7 @@ _MENDS = {"paused": "unpause it first", "restarting": "wait until it is running"
 @click.option("--no-stdin", is_flag=True, help="Do not pass stdin on.")
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the program (default true).")
 @detach_keys
-@click.argument("name", metavar="CONTAINER")
+@click.argument("name", metavar="CONTAINER", shell_complete=container_names)
 @click.pass_obj
 def command(root: str | None, name: str, no_stdin: bool, sig_proxy: bool, detach_keys: str) -> int:
     """Take part in the streams of a container that runs, until its end; the exit code is its."""

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pyrt.cli.main import guarded
 
@@ -19,6 +20,15 @@ class Verbatim(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.params["words"] = args
         return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a flag, or the name of an image until there is one."""
+        from pyrt.cli.complete import image_names
+        from pyrt.cli.flags import BY_NAME
+
+        if not incomplete.startswith("-"):
+            return image_names(ctx, None, incomplete)
+        return [CompletionItem(name, help=flag.help) for name, flag in BY_NAME.items() if name.startswith(incomplete)]
 
 
 @click.pass_obj
@@ -41,8 +51,8 @@ VERBATIM = {"create": create, "run": run}
 
 
 class Verbs(click.Group):
-    """Verbs of modules, each loaded when it is used: `verbs` are what a list says of them, `modules` their homes where
-    these have other names, `aliases` further names of theirs.
+    """Verbs of modules, each loaded when it is used: `verbs` are what a list says of them, `modules` their homes
+    (`module` or `module:name`) where these have other names, `aliases` further names of theirs.
     """
 
     def __init__(
@@ -67,7 +77,8 @@ class Verbs(click.Group):
             return None
         if name in VERBATIM:
             return Verbatim(name, short_help=self.verbs[name], callback=VERBATIM[name], add_help_option=False)
-        verb: click.Command = import_module(f"pyrt.cli.{self._modules.get(name, name)}").command
+        module, _, attribute = self._modules.get(name, name).partition(":")
+        verb: click.Command = getattr(import_module(f"pyrt.cli.{module}"), attribute or "command")
         return verb
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

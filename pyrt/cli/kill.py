@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyrt.cli import values
 from pyrt.cli.shared import attempt_each, containers, opened, signal_option, verb
 
 __all__ = ["command"]
@@ -15,5 +16,6 @@ __all__ = ["command"]
 @click.pass_obj
 def command(root: str | None, names: tuple[str, ...], signal: str | None) -> int:
     """Kill containers, or send them another signal."""
+    number = values.signal(signal or "KILL", "--signal")
     with opened(root) as engine:
-        return attempt_each(engine, names, lambda each: each.kill(signal or "SIGKILL"))
+        return attempt_each(engine, names, lambda each: each.kill(number))

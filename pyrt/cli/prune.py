@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from pyrt.cli.shared import opened, read_filters, verb
+from pyrt.cli.shared import agrees, opened, read_filters, verb
 from pyrt.cli.units import size
 
 __all__ = ["command"]
@@ -21,7 +19,7 @@ def command(root: str | None, everything: bool, force: bool, filters: tuple[str,
     """Remove images without a tag, and free what is unused."""
     wanted = read_filters(filters)
     what = "all images without at least one container associated to them" if everything else "all dangling images"
-    if not force and not _agrees(f"WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "):
+    if not force and not agrees(f"WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "):
         return
     with opened(root) as engine:
         removed = engine.images.prune(wanted, all=everything)
@@ -33,9 +31,3 @@ def command(root: str | None, everything: bool, force: bool, filters: tuple[str,
             click.echo(f"deleted: {each}")
         click.echo()
     click.echo(f"Total reclaimed space: {size(removed.freed_bytes, 4)}")
-
-
-def _agrees(question: str) -> bool:
-    """Ask on the terminal, or whatever stdin is; only a yes is one."""
-    click.echo(question, nl=False)
-    return sys.stdin.readline().strip().lower() == "y"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pyrt.cli.complete import container_names
 from pyrt.cli.detach_keys import DEFAULT_KEYS
 from pyrt.cli.format import complain, in_flags
 from pyrt.errors import InvalidOption, PyrtError
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pyrt.image import Image
 
 __all__ = [
+    "agrees",
     "attempt_each",
     "containers",
     "detach_keys",
@@ -62,9 +65,9 @@ class Verb(click.Command):
         return (name,) if value in _TRUE else option.secondary_opts[:1]
 
 
-def verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+def verb(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a function a verb of this name."""
-    return click.command(name, cls=Verb)
+    return click.command(name, cls=Verb, **settings)
 
 
 def filters(verb: F) -> F:
@@ -92,7 +95,9 @@ def read_filters(given: Sequence[str]) -> dict[str, list[str]]:
 
 def containers(verb: F) -> F:
     """Add the names of one or more containers, `names`."""
-    return click.argument("names", metavar="CONTAINER...", nargs=-1, required=True)(verb)
+    return click.argument("names", metavar="CONTAINER...", nargs=-1, required=True, shell_complete=container_names)(
+        verb
+    )
 
 
 def detach_keys(verb: F) -> F:
@@ -135,3 +140,9 @@ def attempt_each(engine: Engine, names: Sequence[str], act: Callable[[Container[
             else:
                 click.echo(done)
     return failed
+
+
+def agrees(question: str) -> bool:
+    """Ask on the terminal, or whatever stdin is; only a yes is one."""
+    click.echo(question, nl=False)
+    return sys.stdin.readline().strip().lower() == "y"

@@ -17,6 +17,7 @@ __all__ = ["dispatch"]
 VERBS = {
     "attach": "Take part in the streams of a container that runs.",
     "commit": "Make an image of a container.",
+    "completion": "Print what completes the words of `pyrt` in a shell.",
     "container": "All verbs of containers.",
     "copy": "Copy an image between registries, layouts and archives.",
     "create": "Make a container without starting it.",
@@ -41,9 +42,13 @@ VERBS = {
     "run": "Run a program in a new container.",
     "save": "Write images as an archive.",
     "start": "Start containers.",
+    "stats": "Show what containers use.",
     "stop": "Ask containers to end, and kill those that do not.",
+    "system": "What is about the whole machine.",
     "tag": "Give an image one more name.",
+    "top": "List the processes of a container.",
     "unpause": "Let all processes of paused containers go on.",
+    "update": "Change the limits and the restart policy of containers.",
     "wait": "Wait until containers have ended, and print their exit codes.",
 }
 MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
