@@ -132,13 +132,16 @@ def attempt_each(engine: Engine, names: Sequence[str], act: Callable[[Container[
         return name if done is None else done
 
     failed = 0
-    with ThreadPoolExecutor(min(len(names), 50)) as pool:
+    pool = ThreadPoolExecutor(min(len(names), 50))
+    try:
         for done in pool.map(attempt, names):
             if isinstance(done, PyrtError):
                 failed = 1
                 complain(in_flags(str(done)))
             else:
                 click.echo(done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # who is interrupted waits for none of them
     return failed
 
 
