@@ -107,7 +107,7 @@ def started(keeping: Keeping[Any], kept: KeptContainer, wants: Attach | None) ->
         link.close()
     if wants is None:
         return None
-    return Attachment(Link.connect(keeping.store.directory(kept), kept.name), wants)
+    return Attachment(life.connect(keeping, kept), wants)
 
 
 def resize(link: Link, rows: int, columns: int) -> None:

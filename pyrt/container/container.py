@@ -16,7 +16,6 @@ from pyrt.container.wishes import read_name
 from pyrt.errors import Unsupported
 from pyrt.layer import Change
 from pyrt.runtime.cgroups import Usage
-from pyrt.runtime.link import Link
 
 if TYPE_CHECKING:
     from pyrt.container.update import Limits
@@ -125,6 +124,7 @@ class Container(Generic[ImageT]):
         """Stop it as `stop` does, and start it again."""
         life.stop(self._keeping, self._kept, timeout, signal)
         self.start()
+        self._keeping.emit("restart", self._kept, {})
 
     def pause(self) -> None:
         """Freeze all of its processes. Raises WrongState where it is not running."""
@@ -166,8 +166,7 @@ class Container(Generic[ImageT]):
 
     def pids(self) -> list[int]:
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
-        with life.cgroup(self._keeping, self._kept, self.condition) as running:
-            return running.pids()
+        return life.pids(self._keeping, self._kept)
 
     def top(self, ps_args: str | None = None) -> dict[str, Any]:
         """Give {"Titles": […], "Processes": [[…], …]} of its processes, as the host numbers them.
@@ -195,12 +194,11 @@ class Container(Generic[ImageT]):
 
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""
-        link = Link.connect(self._keeping.store.directory(self._kept), self.name)
-        return Attachment(link, wanted(stdin, stdout, stderr))
+        return Attachment(life.connect(self._keeping, self._kept), wanted(stdin, stdout, stderr))
 
     def resize(self, height: int, width: int) -> None:
         """Change the size of its terminal. Raises WrongState where it has none or does not run."""
-        with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
+        with life.connect(self._keeping, self._kept) as link:
             resize(link, height, width)
 
     def diff(self) -> tuple[Change, ...]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document, options_to_document
+from pyrt.container.family import family
 from pyrt.container.keeping import Keeping
 from pyrt.container.record import KeptContainer
 from pyrt.container.stop import parse_signal
@@ -27,9 +28,11 @@ __all__ = [
     "cgroup",
     "change_options",
     "condition",
+    "connect",
     "is_over",
     "kill",
     "pause",
+    "pids",
     "remove",
     "settle",
     "start",
@@ -242,14 +245,38 @@ class Borrowed:
 
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
-    """Lend the cgroup of a running container. Raises WrongState where it does not run."""
+    """Lend the cgroup of a running container. Raises WrongState where it does not run, Unsupported without one."""
     if not now.is_running:
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
     _own(kept, "looked into by another process than the one that runs it")
     try:
         return Borrowed(keeping.launching.cgroup(now.cgroup))
     except NotFound as error:
+        if condition(keeping, kept).is_running:
+            reason = "it runs without a cgroup; pyrt doctor says what would give it one"
+            raise Unsupported(f"container {kept.name} to be looked into as a whole", reason) from error
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running") from error
+
+
+def connect(keeping: Keeping[Any], kept: KeptContainer) -> Link:
+    """Connect to the monitor of a running container. Raises WrongState where it does not run."""
+    _own(kept, "attached to by another process than the one that runs it")
+    return Link.connect(keeping.store.directory(kept), kept.name)
+
+
+def pids(keeping: Keeping[Any], kept: KeptContainer) -> list[int]:
+    """Give the processes of a running container; without a cgroup those that come from its first one.
+
+    Raises WrongState where it does not run.
+    """
+    now = condition(keeping, kept)
+    if now.is_running:
+        _own(kept, "looked into by another process than the one that runs it")
+    try:
+        with cgroup(keeping, kept, now) as running:
+            return running.pids()
+    except Unsupported:
+        return family(now.pid) if now.pid else []
 
 
 def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False) -> None:
