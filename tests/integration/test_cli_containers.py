@@ -68,15 +68,25 @@ def test_a_life(pyrt: Pyrt) -> None:
     assert pyrt.ok("ps", "-a").splitlines()[1:] == []
 
 
-def test_what_runs_is_stopped_killed_paused_and_started_again(pyrt: Pyrt) -> None:
+@pytest.mark.needs("root")
+def test_what_is_paused(pyrt: Pyrt) -> None:
+    pyrt.run("box", *FOREVER)
+
+    assert pyrt.ok("pause", "box") == "box\n"
+    assert pyrt.ok("ps", "--format", "{{.Status}}").endswith(" (Paused)\n")
+    refused = pyrt("attach", "box")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "paused container, unpause it first" in refused.stderr
+    assert pyrt.ok("container", "unpause", "box") == "box\n"
+    assert not pyrt.ok("ps", "--format", "{{.Status}}").endswith(" (Paused)\n")
+
+
+def test_what_runs_is_stopped_killed_and_started_again(pyrt: Pyrt) -> None:
     def status() -> str:
         return pyrt.ok("ps", "-a", "--format", "{{.Status}}").strip()
 
     pyrt.run("box", *FOREVER)
     assert status().startswith("Up ")
-    assert pyrt.ok("pause", "box") == "box\n"
-    assert status().endswith(" (Paused)")
-    assert pyrt.ok("container", "unpause", "box") == "box\n"
     assert pyrt.ok("restart", "-t", "0", "box") == "box\n"
     assert pyrt.ok("kill", "-s", "KILL", "box") == "box\n"
     assert status().startswith("Exited (137) ")
@@ -185,20 +195,28 @@ def test_the_input_of_a_detached_container_outlives_its_clients(pyrt: Pyrt) -> N
     assert pyrt.ok("ps", "-q") != ""
 
 
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [("stop", "stopped container, start it first"), ("pause", "paused container, unpause it first")],
-)
-def test_what_cannot_be_attached_to(pyrt: Pyrt, prepare: str, message: str) -> None:
+def test_what_cannot_be_attached_to(pyrt: Pyrt) -> None:
     pyrt.run("box", *FOREVER)
-    pyrt.ok(prepare, *(["-t", "0"] if prepare == "stop" else []), "box")
+    pyrt.ok("stop", "-t", "0", "box")
 
     done = pyrt("attach", "box")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert message in done.stderr
+    assert "stopped container, start it first" in done.stderr
     several = pyrt("start", "-a", "box", "box")
     assert "you cannot start and attach multiple containers at once" in several.stderr
+
+
+def test_what_another_command_runs_is_left_to_it(pyrt: Pyrt) -> None:
+    with pyrt.popen("run", "--rm=false", "--name", "box", IMAGE, "sh", "-c", "echo ready; sleep 1000") as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        refused = [pyrt(verb, "box") for verb in ("attach", "stop", "kill", "pause", "top")]
+        process.kill()
+    assert [(done.returncode, done.stdout) for done in refused] == [(1, "")] * 5
+    assert all("it is run by a program that waits for it" in done.stderr for done in refused)
+    eventually(lambda: pyrt.ok("ps", "-q") == "", "it goes on without who runs it")
+    assert pyrt.ok("ps", "-a", "--format", "{{.Status}}") == "Exited\n"
 
 
 def test_signals_reach_the_program(pyrt: Pyrt) -> None:
@@ -299,6 +317,7 @@ def test_stats_and_update(pyrt: Pyrt) -> None:
     assert pyrt("update", "--cpus", "9999", "box").returncode == 1
 
 
+@pytest.mark.needs("root")
 def test_stats_go_on_until_they_are_interrupted(pyrt: Pyrt) -> None:
     pyrt.run("box", *FOREVER)
     with pyrt.popen("stats", "--format", "{{.Name}}") as process:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def handles(container: Container[Image], number: int) -> bool:
 
 def test_top(store: Engine) -> None:
     container = store.containers.run(IMAGE, ["sh", "-c", "sleep 1000; true"], detach=True)
-    eventually(lambda: len(container.pids()) == 2, "there are not two processes")
+    eventually(lambda: container.top("-o comm")["Processes"] == [["sh"], ["sleep"]], "there are not two programs")
 
     found = container.top()
 
@@ -180,11 +181,18 @@ def test_limits_of_what_does_not_run_wait_for_its_start(store: Engine) -> None:
         container.update(cpu_quota=5000)
 
 
-def went_down(engine: Engine, container: Container[Image], *, is_stopped: bool = False) -> None:
-    """Leave a container as a machine does that went down while it ran: the boot was later than its start."""
+def kill_monitor(engine: Engine, container: Container[Image]) -> None:
+    """Kill a monitor, and its container, which without a cgroup would go on."""
     state = MonitorState.read(f"{engine.root}/containers/{container.id}")
     assert state is not None
     os.kill(state.monitor, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGKILL)
+
+
+def went_down(engine: Engine, container: Container[Image], *, is_stopped: bool = False) -> None:
+    """Leave a container as a machine does that went down while it ran: the boot was later than its start."""
+    kill_monitor(engine, container)
     eventually(lambda: container.status == "exited", "it is shown as running without a monitor")
     path = engine.root / "containers" / container.id / "state"
     values = list(STATE.unpack(path.read_bytes()[: STATE.size]))
@@ -201,7 +209,7 @@ def test_a_boot_starts_what_its_policy_says(store: Engine) -> None:
         run(f"{name}-stopped", name).stop(0)
         went_down(store, run(f"{name}-ran", name))
         went_down(store, run(f"{name}-stopping", name), is_stopped=True)
-        os.kill(monitor_of(store, run(f"{name}-killed", name)), signal.SIGKILL)
+        kill_monitor(store, run(f"{name}-killed", name))
     went_down(store, run("failure-ran", "on-failure"))
     went_down(store, run("no-ran", "no"))
     store.containers.create(IMAGE, FOREVER, name="created", restart_policy="always")
@@ -215,12 +223,6 @@ def test_a_boot_starts_what_its_policy_says(store: Engine) -> None:
         "unless-stopped-ran",
     ]
     assert store.containers.boot() == []
-
-
-def monitor_of(engine: Engine, container: Container[Image]) -> int:
-    state = MonitorState.read(f"{engine.root}/containers/{container.id}")
-    assert state is not None
-    return state.monitor
 
 
 def test_a_boot_starts_all_that_it_can(store: Engine) -> None:
