@@ -85,7 +85,7 @@ def _find(engine: Engine, name: str, kinds: Sequence[str]) -> tuple[dict[str, An
             why = error
         except InvalidReference as error:
             why = why or error
-    return None, NotFound(f"{name}: there is no such object") if len(kinds) > 1 else why
+    return None, NotFound(f"no such object: {name}") if len(kinds) > 1 else why
 
 
 def _lines(documents: Sequence[dict[str, Any]], form: str | None) -> list[str]:

@@ -281,7 +281,7 @@ def test_inspect_knows_containers_and_images(pyrt: Pyrt) -> None:
     assert pyrt.ok("inspect", "-f", form, "box") == "/box true 2 1\n"
     assert json.loads(pyrt.ok("container", "inspect", id[:8]))[0]["Id"] == id
     both = pyrt("inspect", "-f", "{{.Id}}", "box", IMAGE, "nothing")
-    assert (both.returncode, both.stderr) == (1, "pyrt: nothing: there is no such object\n")
+    assert (both.returncode, both.stderr) == (1, "pyrt: no such object: nothing\n")
     assert both.stdout.splitlines()[0] == id
     assert both.stdout.splitlines()[1].startswith("sha256:")
     assert pyrt("inspect", "--type", "image", "box").returncode == 1
