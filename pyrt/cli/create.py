@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyrt.cli.main import REFUSED, guarded
 from pyrt.cli.request import Request, read_request
-from pyrt.cli.run import pulling
+from pyrt.cli.run import pulling, terminal_size
 from pyrt.engine import Engine
 from pyrt.errors import InvalidOption
 
@@ -69,6 +69,8 @@ def _create(engine: Engine, request: Request) -> Container[Image]:
     with pulling(request) as on_progress:
         options = request.create_options
         options["on_progress"] = on_progress
+        if request.tty:
+            options["console_size"] = terminal_size()
         return engine.containers.create(request.image, request.args, **options)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyrt.cli.terminal import Raw
     from pyrt.image import OnProgress, Progress
 
-__all__ = ["exit_code", "pulling", "run"]
+__all__ = ["exit_code", "pulling", "run", "terminal_size"]
 
 TIMED_OUT = 124
 OUT_OF_MEMORY = 137
@@ -72,7 +72,7 @@ def _start(engine: Engine, request: Request, inbox: Inbox) -> Process:
     with pulling(request, inbox) as on_progress:
         options["on_progress"] = on_progress
         if request.tty:
-            options["console_size"] = _terminal_size()
+            options["console_size"] = terminal_size()
             return engine.popen(request.image, request.args, **options)
         taken = PIPE if request.output_limit_bytes is not None else None
         return engine.popen(
@@ -164,7 +164,7 @@ class Session:
             process.send_signal(number)
 
     def _resize(self) -> None:
-        now = _terminal_size() if self._request.tty else None
+        now = terminal_size() if self._request.tty else None
         if now is not None and self._process.returncode is None:
             self._process.resize(*now)
 
@@ -182,6 +182,6 @@ def exit_code(process: Process) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _terminal_size() -> tuple[int, int] | None:
+def terminal_size() -> tuple[int, int] | None:
     """Give rows and columns of the terminal at stdout, or else at stdin; None where there is none."""
     return size(1) or size(0)

@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from pyrt.cli.detach_keys import DetachKeys
 from pyrt.cli.format import complain
 from pyrt.cli.relay import CHUNK, PORTION
+from pyrt.cli.run import terminal_size
 from pyrt.cli.signals import ENDING, INSISTING, PATIENCE, Inbox
 from pyrt.cli.terminal import Raw
 from pyrt.container import Attachment, Container
 from pyrt.errors import InvalidArgument, InvalidOption, Unavailable, WrongState
 from pyrt.image import Image
-from pyrt.runtime.tty import size
 
 __all__ = ["Session", "check_terminal"]
 
@@ -87,7 +87,7 @@ class Session:
 
     def resize(self) -> None:
         """Give the program's terminal the size of this one."""
-        now = (size(1) or size(0)) if self._tty else None
+        now = terminal_size() if self._tty else None
         if now is not None:
             with suppress(WrongState, Unavailable, InvalidArgument):  # it has ended meanwhile, or has a silly size
                 self._container.resize(*now)

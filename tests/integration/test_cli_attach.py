@@ -61,19 +61,27 @@ def test_other_keys_may_leave_it(pyrt: Pyrt) -> None:
     assert "--detach-keys: 'nothing' is no key" in wrong.stderr
 
 
-def test_start_attached_has_the_terminals_size_and_its_changes(pyrt: Pyrt) -> None:
-    script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done"
+def test_the_program_has_the_terminals_size_and_its_changes(pyrt: Pyrt) -> None:
+    is_so = "until [ \"$(stty size)\" = '30 100' ]; do sleep 0.02; done"
+    script = f"{is_so}; trap 'stty size' WINCH; echo ready; while :; do sleep 0.02; done"
     pyrt.ok("create", "-it", "--name", "box", IMAGE, "sh", "-c", script)
 
     with at_terminal(pyrt, "start", "-ai", "box", size=(30, 100)) as terminal:
         terminal.expect(b"ready\r\n")
-        terminal.expect(b"30 100\r\n")
         terminal.resize(40, 132)
         terminal.process.send_signal(signal.SIGWINCH)
         terminal.expect(b"40 132\r\n")
         terminal.type(b"\x10\x11")
         assert terminal.end() == 0
         assert terminal.attributes() == terminal.cooked
+
+
+def test_a_detached_program_starts_with_the_size_of_the_terminal_that_made_it(pyrt: Pyrt) -> None:
+    with at_terminal(pyrt, "run", "-dt", "--name", "box", IMAGE, "stty", "size", size=(30, 100)) as terminal:
+        assert terminal.end() == 0
+
+    assert pyrt.ok("wait", "box") == "0\n"
+    assert pyrt.ok("start", "-a", "box").split() == ["30", "100"]
 
 
 def test_an_interrupt_is_a_key_of_the_program(pyrt: Pyrt) -> None:
