@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from pyrt.cli.complete import container_names
 from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
 @verb("commit")
-@click.argument("container", metavar="CONTAINER")
+@click.argument("container", metavar="CONTAINER", shell_complete=container_names)
 @click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
 @click.option("-a", "--author", default="", metavar="NAME", help="Who made it.")
 @click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Apply an instruction.")

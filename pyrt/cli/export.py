@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from pyrt.cli.complete import container_names
 from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
 
@@ -13,7 +14,7 @@ __all__ = ["command"]
 
 
 @verb("export")
-@click.argument("container", metavar="CONTAINER")
+@click.argument("container", metavar="CONTAINER", shell_complete=container_names)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; default is standard output.")
 @click.pass_obj
 def command(root: str | None, container: str, output: str | None) -> None:

@@ -39,6 +39,16 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
         many("-a --attach", "attach", values.stream, "STREAM", "attach only stdin, stdout or stderr"),
         switch("--sig-proxy", "sig_proxy", "pass signals on to the program (default true)"),
     ),
+    "Kept containers": (
+        switch("-d --detach", "detach", "leave the container running, and print its id"),
+        one(
+            "--restart", "restart_policy", values.plain, "no|always|unless-stopped|on-failure[:N]", "what its end means"
+        ),
+        one("--stop-timeout", "stop_timeout", values.integer, "SECONDS", "how long a stop waits before it kills (10)"),
+        one("--log-driver", "log_driver", values.plain, "json-file|local|none", "how its output is kept"),
+        many("--log-opt", "log_options", values.pair, "KEY=VALUE", "max-size, max-file, mode"),
+        one("--cidfile", "cidfile", values.plain, "FILE", "write the container's id to a new file"),
+    ),
     "Program": (
         many("-e --env", "environment", values.environment, "NAME[=VALUE]", "set a variable, or take it from here"),
         many("--env-file", "environment_files", values.environment_file, "FILE", "set the variables of a file"),
@@ -133,19 +143,16 @@ SECTIONS: Mapping[str, tuple[Flag, ...]] = {
 
 BY_NAME: Mapping[str, Flag] = {name: flag for flags in SECTIONS.values() for flag in flags for name in flag.names}
 
-_DETACHED = "a container ends with its command here; there are no detached ones yet"
+_DETACHED = "run it with -d and use `pyrt attach`, which can leave: a container that this command runs ends with it"
 _NETWORK = "there are no networks yet; --network none or host"
 _TRUST = "there are no signed tags; name an image by its digest"
-_LOGS = "the output comes here; there are no logs yet"
 _HEALTH = "there are no health checks yet"
 
 REFUSED: Mapping[str, str] = {
-    **dict.fromkeys(["-d", "--detach", "--restart", "--stop-timeout", "--detach-keys"], _DETACHED),
-    "--cidfile": "give a container that is kept a name: --rm=false --name NAME",
+    "--detach-keys": _DETACHED,
     **dict.fromkeys(["-p", "--publish", "-P", "--publish-all", "--expose", "--link", "--link-local-ip"], _NETWORK),
     **dict.fromkeys(["--ip", "--ip6", "--mac-address", "--net-alias", "--network-alias"], _NETWORK),
     **dict.fromkeys(["--disable-content-trust"], _TRUST),
-    **dict.fromkeys(["--log-driver", "--log-opt"], _LOGS),
     **dict.fromkeys(["--health-cmd", "--health-interval", "--health-retries", "--health-timeout"], _HEALTH),
     **dict.fromkeys(["--health-start-period", "--health-start-interval", "--no-healthcheck"], _HEALTH),
     "--annotation": "use --label; labels are the annotations of the container",

@@ -7,13 +7,52 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from pyrt.cli.main import guarded
 
 __all__ = ["Verbs"]
 
 
+class Verbatim(click.Command):
+    """A verb that reads its own words, by the rules of docker."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["words"] = args
+        return []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a flag, or the name of an image until there is one."""
+        from pyrt.cli.complete import image_names
+        from pyrt.cli.flags import BY_NAME
+
+        if not incomplete.startswith("-"):
+            return image_names(ctx, None, incomplete)
+        return [CompletionItem(name, help=flag.help) for name, flag in BY_NAME.items() if name.startswith(incomplete)]
+
+
+@click.pass_obj
+def run(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt run`."""
+    from pyrt.cli.run import run
+
+    return guarded(lambda: run(words, root))
+
+
+@click.pass_obj
+def create(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt create`."""
+    from pyrt.cli.create import create
+
+    return create(words, root)
+
+
+VERBATIM = {"create": create, "run": run}
+
+
 class Verbs(click.Group):
-    """Verbs of modules, each loaded when it is used: `verbs` are what a list says of them, `modules` their homes where
-    these have other names, `aliases` further names of theirs.
+    """Verbs of modules, each loaded when it is used: `verbs` are what a list says of them, `modules` their homes
+    (`module` or `module:name`) where these have other names, `aliases` further names of theirs.
     """
 
     def __init__(
@@ -36,7 +75,10 @@ class Verbs(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name not in self.verbs:
             return None
-        verb: click.Command = import_module(f"pyrt.cli.{self._modules.get(name, name)}").command
+        if name in VERBATIM:
+            return Verbatim(name, short_help=self.verbs[name], callback=VERBATIM[name], add_help_option=False)
+        module, _, attribute = self._modules.get(name, name).partition(":")
+        verb: click.Command = getattr(import_module(f"pyrt.cli.{module}"), attribute or "command")
         return verb
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.shared import format_option, opened, verb
 from pyrt.cli.table import is_table, print_rows
 from pyrt.cli.units import ago, size
@@ -28,7 +29,7 @@ CREATED_BY_LETTERS = 45
 
 
 @verb("history")
-@click.argument("name", metavar="IMAGE")
+@click.argument("name", metavar="IMAGE", shell_complete=image_names)
 @click.option("-H", "--human/--no-human", default=True, help="Sizes and times for people (the default).")
 @click.option("--no-trunc", is_flag=True, help="Show everything in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Print ids alone.")

@@ -22,7 +22,7 @@ VERBS = {
     "save": "Write images as an archive.",
     "tag": "Give an image one more name.",
 }
-MODULES = {"import": "import_tar", "ls": "images", "rm": "rmi"}
+MODULES = {"import": "import_tar", "inspect": "inspect:of_images", "ls": "images", "rm": "rmi"}
 ALIASES = {"list": "ls", "remove": "rm"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.shared import filters, format_option, opened, read_filters, verb
 from pyrt.cli.table import is_table, print_rows
 from pyrt.cli.units import ago, size
@@ -32,7 +33,7 @@ HEADINGS = {
 
 
 @verb("images")
-@click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
+@click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False, shell_complete=image_names)
 @click.option("-a", "--all", "show_all", is_flag=True, help="Docker's: here there are no others.")
 @click.option("--digests", is_flag=True, help="Show the digests of registries.")
 @click.option("--no-trunc", is_flag=True, help="Show ids in full.")

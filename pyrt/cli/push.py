@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.progress import shown
 from pyrt.cli.shared import opened, verb
 from pyrt.errors import ImageNotFound, InvalidOption
@@ -18,7 +19,7 @@ __all__ = ["command"]
 
 
 @verb("push")
-@click.argument("name", metavar="NAME[:TAG]")
+@click.argument("name", metavar="NAME[:TAG]", shell_complete=image_names)
 @click.option("-a", "--all-tags", is_flag=True, help="All tags that the repository has here.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the name alone.")
 @click.pass_obj

@@ -1,20 +1,25 @@
-"""What a command line of `pyrt run` asks for."""
+"""What a command line of `pyrt run` or `pyrt create` asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pyrt.cli.arguments import Given, read_flags
+from pyrt.cli.arguments import Flag, Given, read_flags
 from pyrt.cli.flags import BY_NAME, REFUSED
 from pyrt.container import RunOptions
 from pyrt.errors import InvalidOption
 
+if TYPE_CHECKING:
+    from pyrt.container import CreateOptions
+
 __all__ = ["Request", "read_request"]
 
 ALL_STREAMS = frozenset({"stdin", "stdout", "stderr"})
-_OWN = frozenset("attach help interactive output_limit quiet sig_proxy timeout".split())
+_KEPT = frozenset("restart_policy stop_timeout log_driver log_options cidfile".split())
+_FOREGROUND = frozenset("detach sig_proxy timeout output_limit".split())
+_OWN = _KEPT | _FOREGROUND | frozenset("attach help interactive quiet".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +39,37 @@ class Request:
     output_limit_bytes: int | None = None
     quiet: bool = False
     help: bool = False
+    detach: bool = False
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    cidfile: str | None = None
 
     @property
     def tty(self) -> bool:
         """Whether the program gets a terminal."""
         return bool(self.options.get("tty"))
 
+    @property
+    def create_options(self) -> CreateOptions:
+        """The options of a container that outlives this command: `--rm` removes it at its end."""
+        options: dict[str, Any] = {**self.options, **self.kept}
+        if options.pop("remove", False):
+            options["auto_remove"] = True
+        if self.interactive:
+            options["stdin_open"] = True
+            options["stdin_once"] = not self.detach and "stdin" in self.attached
+        return cast("CreateOptions", options)
 
-def read_request(words: Sequence[str]) -> Request:
+
+def read_request(words: Sequence[str], verb: Literal["run", "create"] = "run") -> Request:
     """Read `[FLAGS] IMAGE [--] [COMMAND [ARG…]]`. Raises InvalidOption, which names the flag."""
     given, rest = read_flags(BY_NAME, REFUSED, words)
     values = collect(given)
     if values.get("help"):
         return Request(help=True)
+    for flag, _ in given:
+        _check(flag, verb, values)
     if not rest:
-        raise InvalidOption("is missing; pyrt run --help shows how to call it", argument="IMAGE")
+        raise InvalidOption(f"is missing; pyrt {verb} --help shows how to call it", argument="IMAGE")
     image, args = rest[0], rest[2:] if rest[1:2] == ["--"] else rest[1:]
     return Request(
         image=image,
@@ -60,7 +81,32 @@ def read_request(words: Sequence[str]) -> Request:
         timeout=values.get("timeout"),
         output_limit_bytes=values.get("output_limit"),
         quiet=values.get("quiet", False),
+        detach=values.get("detach", False),
+        kept=_kept_options(values),
+        cidfile=values.get("cidfile"),
     )
+
+
+def _check(flag: Flag, verb: str, values: Mapping[str, Any]) -> None:
+    """Refuse what makes no sense for a verb, or beside --detach."""
+    is_kept = verb == "create" or values.get("detach")
+    if verb == "create" and flag.option in _FOREGROUND:
+        raise InvalidOption("it is a flag of `pyrt run`", argument=flag.name)
+    if not is_kept and flag.option in _KEPT:
+        raise InvalidOption("a container that this command runs ends with it: say -d too", argument=flag.name)
+    if is_kept and flag.option in ("timeout", "output_limit"):
+        raise InvalidOption("nobody is there to see to it: leave out -d", argument=flag.name)
+    if values.get("detach") and flag.option == "attach":
+        raise InvalidOption("with --detach nothing is attached: leave out one of the two", argument=flag.name)
+
+
+def _kept_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options that only a kept container has."""
+    options = {name: values[name] for name in ("restart_policy", "stop_timeout") if name in values}
+    if "log_driver" in values or "log_options" in values:
+        log = {"Type": values.get("log_driver", "json-file"), "Config": dict(values.get("log_options", ()))}
+        options["log_config"] = log
+    return options
 
 
 def collect(given: Sequence[Given]) -> dict[str, Any]:

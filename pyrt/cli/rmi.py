@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.format import complain
 from pyrt.cli.shared import opened, verb
 from pyrt.errors import ImageNotFound, PyrtError
@@ -12,7 +13,7 @@ __all__ = ["command"]
 
 
 @verb("rmi")
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, shell_complete=image_names)
 @click.option("-f", "--force", is_flag=True, help="Also where it has names in several repositories, or none at all.")
 @click.option("--no-prune", is_flag=True, help="Leave what has become unused.")
 @click.pass_obj

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyrt.cli.terminal import Raw
     from pyrt.image import OnProgress, Progress
 
-__all__ = ["exit_code", "run"]
+__all__ = ["exit_code", "pulling", "run", "terminal_size"]
 
 TIMED_OUT = 124
 OUT_OF_MEMORY = 137
@@ -51,6 +51,10 @@ def run(words: Sequence[str], root: str | None = None) -> int:
 
         show()
         return 0
+    if request.detach:
+        from pyrt.cli.create import detach
+
+        return detach(request, root)
     if request.tty and _reads(request) and not os.isatty(0):
         raise NotATerminal("the input device is not a TTY")
     with Inbox() as inbox, Engine(root) as engine, _start(engine, request, inbox) as process:
@@ -65,10 +69,10 @@ def _reads(request: Request) -> bool:
 
 def _start(engine: Engine, request: Request, inbox: Inbox) -> Process:
     options = request.options.copy()
-    with _pulling(request, inbox) as on_progress:
+    with pulling(request, inbox) as on_progress:
         options["on_progress"] = on_progress
         if request.tty:
-            options["console_size"] = _terminal_size()
+            options["console_size"] = terminal_size()
             return engine.popen(request.image, request.args, **options)
         taken = PIPE if request.output_limit_bytes is not None else None
         return engine.popen(
@@ -82,7 +86,7 @@ def _start(engine: Engine, request: Request, inbox: Inbox) -> Process:
 
 
 @contextmanager
-def _pulling(request: Request, inbox: Inbox) -> Iterator[OnProgress]:
+def pulling(request: Request, inbox: Inbox | None = None) -> Iterator[OnProgress]:
     """Give what shows a pull, on stderr, for stdout is the program's; it is loaded when there is something to show.
 
     A pull ends at the first Ctrl-C.
@@ -94,12 +98,14 @@ def _pulling(request: Request, inbox: Inbox) -> Iterator[OnProgress]:
             if not show:
                 from pyrt.cli.progress import shown
 
-                inbox.patience = 1
+                if inbox is not None:
+                    inbox.patience = 1
                 show.append(stack.enter_context(shown(quiet=request.quiet, on_stderr=True)))
             show[0](event)
 
         yield on_progress
-        inbox.patience = PATIENCE
+        if inbox is not None:
+            inbox.patience = PATIENCE
 
 
 class Session:
@@ -158,7 +164,7 @@ class Session:
             process.send_signal(number)
 
     def _resize(self) -> None:
-        now = _terminal_size() if self._request.tty else None
+        now = terminal_size() if self._request.tty else None
         if now is not None and self._process.returncode is None:
             self._process.resize(*now)
 
@@ -176,6 +182,6 @@ def exit_code(process: Process) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _terminal_size() -> tuple[int, int] | None:
+def terminal_size() -> tuple[int, int] | None:
     """Give rows and columns of the terminal at stdout, or else at stdin; None where there is none."""
     return size(1) or size(0)

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.shared import opened, verb
 from pyrt.errors import InvalidOption
 
@@ -13,7 +14,7 @@ __all__ = ["command"]
 
 
 @verb("save")
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.argument("names", metavar="IMAGE...", nargs=-1, required=True, shell_complete=image_names)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; default is standard output.")
 @click.pass_obj
 def command(root: str | None, names: tuple[str, ...], output: str | None) -> None:

@@ -52,15 +52,15 @@ def listing(rows: Sequence[Row], columns: Sequence[str], headings: Mapping[str, 
     return aligned([line.split("\t") for text in (titles, *lines) for line in text.split("\n")])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> list[str]:
     """Align cells as Go's tabwriter does: a column is as long as its lines are next to each other, and the last cell of
-    a line is in none.
+    a line is in none. `narrowest` is the least width of a column.
     """
     padded = [[*row] for row in rows]
     for column in range(max(map(len, padded), default=0)):
         for has_it, run in groupby(padded, partial(_goes_on, column)):
             block = list(run) if has_it else []
-            width = max([NARROWEST, *(len(row[column]) + GAP for row in block)])
+            width = max([narrowest, *(len(row[column]) + GAP for row in block)])
             for row in block:
                 row[column] = row[column].ljust(width)
     return ["".join(row) for row in padded]

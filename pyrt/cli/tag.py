@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from pyrt.cli.complete import image_names
 from pyrt.cli.shared import opened, verb
 
 __all__ = ["command"]
 
 
 @verb("tag")
-@click.argument("source", metavar="SOURCE_IMAGE[:TAG]")
+@click.argument("source", metavar="SOURCE_IMAGE[:TAG]", shell_complete=image_names)
 @click.argument("target", metavar="TARGET_IMAGE[:TAG]")
 @click.pass_obj
 def command(root: str | None, source: str, target: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["ago", "duration", "size"]
+__all__ = ["ago", "binary_size", "duration", "size"]
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 def size(size_bytes: float, digits: int = 3) -> str:
@@ -14,6 +15,15 @@ def size(size_bytes: float, digits: int = 3) -> str:
         size_bytes /= 1000
         unit += 1
     return f"{size_bytes:.{digits}g}{_SIZES[unit]}"
+
+
+def binary_size(size_bytes: float) -> str:
+    """Give a size in binary units, with four significant digits: 1.5MiB."""
+    unit = 0
+    while size_bytes >= 1024 and unit < len(_BINARY) - 1:
+        size_bytes /= 1024
+        unit += 1
+    return f"{size_bytes:.4g}{_BINARY[unit]}"
 
 
 def duration(seconds: float) -> str:

@@ -10,34 +10,50 @@ import click
 import pyrt
 from pyrt.cli.format import complain
 from pyrt.cli.group import Verbs
-from pyrt.cli.main import FAILED, REFUSED, guarded
+from pyrt.cli.main import FAILED, REFUSED
 
 __all__ = ["dispatch"]
 
 VERBS = {
-    "commit": "Make an image of a kept container.",
+    "attach": "Take part in the streams of a container that runs.",
+    "commit": "Make an image of a container.",
+    "completion": "Print what completes the words of `pyrt` in a shell.",
+    "container": "All verbs of containers.",
     "copy": "Copy an image between registries, layouts and archives.",
     "cp": "Copy files between a container and this machine.",
-    "diff": "List what a kept container's program has changed.",
+    "create": "Make a container without starting it.",
+    "diff": "List what a container's program has changed.",
     "doctor": "Say what works on this host, what does not, why, and what would change that.",
     "events": "Show what happens, as it happens.",
-    "export": "Write the files of a kept container as a tar.",
+    "export": "Write the files of a container as a tar.",
     "history": "Show the history of an image.",
     "image": "List, move, keep and remove images.",
     "images": "List images.",
     "import": "Make an image from a tar of a root file system.",
-    "inspect": "Show what images are.",
+    "inspect": "Show what containers and images are.",
+    "kill": "Kill containers, or send them another signal.",
     "load": "Take the images of an archive.",
     "logs": "Show what a container has written.",
-    "ps": "List the containers that are kept.",
+    "pause": "Freeze all processes of containers.",
+    "ps": "List containers.",
     "pull": "Bring an image from a registry.",
     "push": "Send an image to its registry.",
-    "rm": "Remove kept containers.",
+    "rename": "Give a container another name.",
+    "restart": "Stop containers and start them again.",
+    "rm": "Remove containers.",
     "rmi": "Remove images.",
     "run": "Run a program in a new container.",
     "save": "Write images as an archive.",
+    "start": "Start containers.",
+    "stats": "Show what containers use.",
+    "stop": "Ask containers to end, and kill those that do not.",
+    "system": "What is about the whole machine.",
     "tag": "Give an image one more name.",
+    "top": "List the processes of a container.",
+    "unpause": "Let all processes of paused containers go on.",
+    "update": "Change the limits and the restart policy of containers.",
     "volume": "Make, list, copy and remove volumes.",
+    "wait": "Wait until containers have ended, and print their exit codes.",
 }
 MODULES = {"import": "import_tar"}  # where the verb is a word of Python's
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -60,32 +76,7 @@ def dispatch(words: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-class PyrtVerbs(Verbs):
-    """All verbs; `run` reads its own words."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "run":
-            return Verbatim("run", short_help=VERBS["run"], callback=run, add_help_option=False)
-        return super().get_command(ctx, cmd_name)
-
-
-class Verbatim(click.Command):
-    """A verb that reads its own words."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.params["words"] = args
-        return []
-
-
-@click.pass_obj
-def run(root: str | None, words: list[str]) -> int:
-    """Hand the words to `pyrt run`."""
-    from pyrt.cli.run import run
-
-    return guarded(lambda: run(words, root))
-
-
-@click.group("pyrt", cls=PyrtVerbs, verbs=VERBS, modules=MODULES, context_settings=SETTINGS)
+@click.group("pyrt", cls=Verbs, verbs=VERBS, modules=MODULES, context_settings=SETTINGS)
 @click.version_option(pyrt.__version__, message="%(prog)s %(version)s")
 @click.option(
     "--root", metavar="DIR", help="Keep everything in DIR (default: $PYRT_ROOT, or where the user's data is)."

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
+from pyrt.container import life
+from pyrt.container.keeping import Keeping
+from pyrt.container.record import KeptContainer
 from pyrt.errors import InvalidArgument, Unavailable, WrongState
 from pyrt.runtime.link import Link
 from pyrt.runtime.protocol import CHUNK_BYTES, Attach, Message, Order
 
-__all__ = ["Attachment"]
+__all__ = ["Attachment", "resize", "started", "wanted"]
 
 
 class Attachment:
@@ -61,9 +64,18 @@ class Attachment:
         for at in range(0, len(content), CHUNK_BYTES):
             self._link.send(Order.INPUT, content=content[at : at + CHUNK_BYTES])
 
+    def try_write(self, content: bytes) -> int:
+        """Send what there is room for at this moment, and give how many bytes that was. Raises Unavailable."""
+        piece = content[:CHUNK_BYTES]
+        return len(piece) if self._link.try_send(Order.INPUT, content=piece) else 0
+
     def close_stdin(self) -> None:
         """End the program's standard input, while its output goes on to be read."""
         self._link.ask(Order.END_INPUT)
+
+    def try_close_stdin(self) -> bool:
+        """End the program's standard input, unless that would have to wait; say whether it was done."""
+        return self._link.try_send(Order.END_INPUT)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the terminal. Raises WrongState where there is none, InvalidArgument for a silly size."""
@@ -78,6 +90,30 @@ class Attachment:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def wanted(stdin: bool, stdout: bool, stderr: bool) -> Attach:
+    """Say what a monitor is to send, and whether this end is one that writes."""
+    asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
+    return Attach(sum(bit for is_asked, bit in asked if is_asked))
+
+
+def started(keeping: Keeping[Any], kept: KeptContainer, wants: Attach | None) -> Attachment | None:
+    """Start a container, attached before its program runs unless `wants` is None; see life.start."""
+    made: list[Attachment] = []
+
+    def before(link: Link) -> None:
+        if wants is not None:
+            made.append(Attachment(link, wants))
+
+    link = life.start(keeping, kept, before)
+    if made:
+        return made[0]
+    if link is not None:
+        link.close()
+    if wants is None:
+        return None
+    return Attachment(life.connect(keeping, kept), wants)
 
 
 def resize(link: Link, rows: int, columns: int) -> None:

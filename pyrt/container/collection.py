@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from pyrt.container import life
 from pyrt.container.container import Container
 from pyrt.container.container_filters import Chooser
 from pyrt.container.create_options import CreateOptions
 from pyrt.container.keeping import Keeping
+from pyrt.container.output import output_of
 from pyrt.container.record import KeptContainer
-from pyrt.errors import ContainerNotFound, WrongState
+from pyrt.errors import ContainerNotFound, PyrtError, WrongState
 
 __all__ = ["ContainerCollection"]
 
@@ -36,20 +37,83 @@ class ContainerCollection(Generic[ImageT]):
         """
         return Container(self._keeping, self._create(image, command, options))
 
-    def run(self, image: str, command: Args | str | None = None, **options: Unpack[CreateOptions]) -> Container[ImageT]:
-        """Make a container and start it; it goes on when this program ends (docker-py's `detach=True`).
+    @overload
+    def run(
+        self, image: str, command: Args | str | None = None, *, detach: Literal[True], **options: Unpack[CreateOptions]
+    ) -> Container[ImageT]: ...
 
-        Raises what `create` raises, and CommandError for a program that cannot be executed: the container is there
-        then, unless it was to be removed at its end.
+    @overload
+    def run(
+        self,
+        image: str,
+        command: Args | str | None = None,
+        *,
+        detach: Literal[False] = False,
+        stdout: bool = True,
+        stderr: bool = False,
+        **options: Unpack[CreateOptions],
+    ) -> bytes: ...
+
+    def run(
+        self,
+        image: str,
+        command: Args | str | None = None,
+        *,
+        detach: bool = False,
+        stdout: bool = True,
+        stderr: bool = False,
+        **options: Unpack[CreateOptions],
+    ) -> Container[ImageT] | bytes:
+        """Make a container, start it, wait for its end and give its output, `stdout` and `stderr` as they came.
+
+        With `detach` it gives the Container instead, which goes on when this program ends. `remove` (default False)
+        removes it at its end. Raises what `create` raises; CommandError for a program that cannot be executed: the
+        container is there then, unless it was to be removed; and, without `detach`, ProcessFailed for an exit code that
+        is not 0.
         """
+        is_removed = bool(options.get("remove"))
+        if is_removed and detach:
+            options["auto_remove"] = True
         container = self.create(image, command, **options)
         try:
+            if not detach:
+                return output_of(container, stdout=stdout, stderr=stderr)
             container.start()
         except BaseException:
-            if options.get("auto_remove"):
+            if detach and options.get("auto_remove"):
                 container.remove()
             raise
+        finally:
+            if is_removed and not detach:
+                container.remove(force=True)
         return container
+
+    def boot(
+        self, on_failure: Callable[[Container[ImageT], PyrtError], object] | None = None
+    ) -> list[Container[ImageT]]:
+        """Start what is to run again after the machine came up, and give it: see `restart_policy`.
+
+        `always` also where it was stopped before, `unless-stopped` where it was not. `on_failure` is told what cannot
+        be started; without it the first of these errors is raised, once all the others have been started.
+        """
+        from pyrt.container.boot import starts_at_boot
+
+        started, failed = [], []
+        for kept in reversed(self._keeping.store.all()):
+            if not starts_at_boot(self._keeping, kept):
+                continue
+            container = Container(self._keeping, kept)
+            try:
+                container.start()
+            except PyrtError as error:
+                failed.append((container, error))
+            else:
+                started.append(container)
+        for container, why in failed:
+            if on_failure is None:
+                raise why
+            on_failure(container, why)
+        return started
 
     def get(self, name: str) -> Container[ImageT]:
         """Give the container of a name, an id or the beginning of one. Raises ContainerNotFound."""

@@ -6,16 +6,15 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, Generic, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from pyrt.container import life
-from pyrt.container.attach import Attachment, resize
+from pyrt.container.attach import Attachment, resize, started, wanted
 from pyrt.container.condition import Condition
 from pyrt.container.documents import options_from_document
 from pyrt.container.files import Files, open_root
 from pyrt.container.keeping import Keeping
 from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, read_logs
-from pyrt.container.policy import parse_restart
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
 from pyrt.errors import ContainerNotFound, Unsupported, WrongState
@@ -23,10 +22,11 @@ from pyrt.layer import Change, Root
 from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.exec import Target
 from pyrt.runtime.joinable import Joinable
-from pyrt.runtime.link import Link
 from pyrt.runtime.process import Process
-from pyrt.runtime.protocol import Attach, Policy
 from pyrt.state import Following, Moment
+
+if TYPE_CHECKING:
+    from pyrt.container.update import Limits
 
 __all__ = ["Container"]
 
@@ -103,25 +103,39 @@ class Container(Files, Joinable, Generic[ImageT]):
         """Read its record anew. Raises ContainerNotFound."""
         self._kept = self._keeping.store.find(self.id)
 
-    def start(self) -> None:
-        """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …"""
-        if (link := life.start(self._keeping, self._kept)) is not None:
-            link.close()
+    @overload
+    def start(self, *, attach: Literal[False] = False) -> None: ...
+
+    @overload
+    def start(self, *, attach: Literal[True], stdin: bool = False) -> Attachment: ...
+
+    def start(self, *, attach: bool = False, stdin: bool = False) -> Attachment | None:
+        """Start it; one that runs already stays as it is. Raises WrongState where it is paused, CommandError, …
+
+        `attach` gives an Attachment that was there before the program, and so has all of its output; with `stdin` the
+        program's standard input ends with it where the container was made so (stdin_once).
+        """
+        attachment = started(self._keeping, self._kept, wanted(stdin, True, True) if attach else None)
         with suppress(ContainerNotFound):  # it has ended, and was to go then
             self.reload()
+        return attachment
 
-    def stop(self, timeout: float | None = None) -> None:
-        """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never)."""
-        life.stop(self._keeping, self._kept, timeout)
+    def stop(self, timeout: float | None = None, *, signal: str | int | None = None) -> None:
+        """Send the stop signal, and kill it after `timeout` seconds (default: as it was made, then 10; -1: never).
+
+        `signal` is another than the container's own.
+        """
+        life.stop(self._keeping, self._kept, timeout, signal)
 
     def kill(self, signal: str | int = "SIGKILL") -> None:
         """Send a signal to its first process. Raises WrongState where it does not run."""
         life.kill(self._keeping, self._kept, signal)
 
-    def restart(self, timeout: float | None = None) -> None:
+    def restart(self, timeout: float | None = None, *, signal: str | int | None = None) -> None:
         """Stop it as `stop` does, and start it again."""
-        life.stop(self._keeping, self._kept, timeout)
+        life.stop(self._keeping, self._kept, timeout, signal)
         self.start()
+        self._keeping.emit("restart", self._kept, {})
 
     def pause(self) -> None:
         """Freeze all of its processes. Raises WrongState where it is not running."""
@@ -147,13 +161,14 @@ class Container(Files, Joinable, Generic[ImageT]):
         self._kept = self._keeping.store.change(self.id, lambda now: replace(now, name=name))
         self._keeping.emit("rename", self._kept, {})
 
-    def update(self, *, restart_policy: str | Mapping[str, str | int] | None = None) -> None:
-        """Change its restart policy, at once and for later starts. Raises InvalidOption."""
-        policy = parse_restart(restart_policy)
-        document = {"Name": policy.name, "MaximumRetryCount": policy.retries}
-        self._kept = life.change_options(self._keeping, self._kept, restart_policy=document)
-        life.update_policy(self._keeping, self._kept, Policy[policy.name.replace("-", "_").upper()], policy.retries)
-        self._keeping.emit("update", self._kept, {})
+    def update(self, *, restart_policy: str | Mapping[str, str | int] | None = None, **limits: Unpack[Limits]) -> None:
+        """Change its restart policy and its limits, all or none, at once and for later starts.
+
+        What is None stays as it is; see Limits. Raises InvalidOption, and Unsupported for what this host cannot give.
+        """
+        from pyrt.container.update import update
+
+        self._kept = update(self._keeping, self._kept, restart_policy, limits)
 
     def usage(self) -> Usage:
         """Give what it has used since its start. Raises WrongState where it does not run."""
@@ -162,7 +177,7 @@ class Container(Files, Joinable, Generic[ImageT]):
 
     def pids(self) -> list[int]:
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
-        return life.processes(self._keeping, self._kept)
+        return life.pids(self._keeping, self._kept)
 
     @overload
     def logs(self, *, stream: Literal[False] = False, **options: Unpack[LogOptions]) -> bytes: ...
@@ -198,15 +213,37 @@ class Container(Files, Joinable, Generic[ImageT]):
             directory, ended=self._has_ended, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail
         )
 
+    def top(self, ps_args: str | None = None) -> dict[str, Any]:
+        """Give {"Titles": […], "Processes": [[…], …]} of its processes, as the host numbers them.
+
+        `ps_args` is -ef (the default), aux, or -o with columns of ps(1). Raises WrongState where it does not run.
+        """
+        from pyrt.container.top import top
+
+        return top(self.pids(), ps_args)
+
+    @overload
+    def stats(self, *, stream: Literal[True] = True) -> Iterator[dict[str, Any]]: ...
+
+    @overload
+    def stats(self, *, stream: Literal[False]) -> dict[str, Any]: ...
+
+    def stats(self, *, stream: bool = True) -> Iterator[dict[str, Any]] | dict[str, Any]:
+        """Give what it uses, in Docker's dictionary: a sample each second until its end, or one at once.
+
+        A first sample has no `precpu_stats`, for there is none before it. Raises WrongState where it does not run.
+        """
+        from pyrt.container.stats import follow_stats, sample
+
+        return follow_stats(lambda: sample(self._keeping, self._kept)) if stream else sample(self._keeping, self._kept)
+
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""
-        asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
-        wants = Attach(sum(bit for is_asked, bit in asked if is_asked))
-        return Attachment(Link.connect(self._keeping.store.directory(self._kept), self.name), wants)
+        return Attachment(life.connect(self._keeping, self._kept), wanted(stdin, stdout, stderr))
 
     def resize(self, height: int, width: int) -> None:
         """Change the size of its terminal. Raises WrongState where it has none or does not run."""
-        with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
+        with life.connect(self._keeping, self._kept) as link:
             resize(link, height, width)
 
     def diff(self) -> tuple[Change, ...]:
@@ -271,7 +308,7 @@ class Container(Files, Joinable, Generic[ImageT]):
         now = self.condition
         if now.status == "paused":
             raise WrongState(f"container {self.name} is paused: unpause it", have="paused", want="running")
-        with Link.connect(self._keeping.store.directory(self._kept), self.name) as link:
+        with life.connect(self._keeping, self._kept) as link:
             pid, pidfd = link.pidfd()
         try:
             with life.Borrowed(self._keeping.launching.cgroup(now.cgroup, required=False)) as cgroup:

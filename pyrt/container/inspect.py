@@ -114,7 +114,13 @@ def _host_config(kept: KeptContainer, options: Mapping[str, Any]) -> dict[str, A
         "Memory": _bytes(options.get("mem_limit")),
         "MemorySwap": _bytes(options.get("memswap_limit")),
         "NanoCpus": options.get("nano_cpus") or round((options.get("cpus") or 0) * 10**9),
+        "MemoryReservation": _bytes(options.get("mem_reservation")),
         "CpuShares": options.get("cpu_shares") or 0,
+        "CpuPeriod": options.get("cpu_period") or 0,
+        "CpuQuota": options.get("cpu_quota") or 0,
+        "CpusetCpus": options.get("cpuset_cpus") or "",
+        "CpusetMems": options.get("cpuset_mems") or "",
+        "BlkioWeight": options.get("blkio_weight") or 0,
         "PidsLimit": options.get("pids_limit"),
         "ShmSize": _bytes(options.get("shm_size") or "64m"),
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from pyrt.container.create_options import CreateOptions
+    from pyrt.container.host import HostFacts
     from pyrt.layer import Root, Trees
     from pyrt.runtime.cgroups import Cgroup
     from pyrt.runtime.exec import Executor
@@ -63,6 +64,9 @@ class Launching(Protocol):
 
     def cgroup(self, name: str, *, required: bool = True) -> Cgroup:
         """Give the cgroup of a monitor's container, to be closed; where it has none, an empty one, or NotFound."""
+
+    def facts(self) -> HostFacts:
+        """Give what is known of this host."""
 
     def sweep(self) -> None:
         """End what is left of monitors that were killed."""

@@ -38,10 +38,11 @@ __all__ = [
     "change_options",
     "clear",
     "condition",
+    "connect",
     "is_over",
     "kill",
     "pause",
-    "processes",
+    "pids",
     "remove",
     "settle",
     "start",
@@ -105,16 +106,20 @@ def start(
     return keeping.launching.start(kept, before)
 
 
-def stop(keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = None) -> None:
+def stop(
+    keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = None, number: str | int | None = None
+) -> None:
     """Send the stop signal, and SIGKILL after `timeout` seconds; a container that does not run stays as it is.
 
-    `timeout` None is what the container was made with, then 10; -1 waits for ever.
+    `timeout` None is what the container was made with, then 10; -1 waits for ever. `number` is sent instead of the
+    container's own stop signal.
     """
     options = options_from_document(kept.options)
     if timeout is None:
         asked = options.get("stop_timeout")
         timeout = _STOP_SECONDS if asked is None else asked
-    number = parse_signal(options.get("stop_signal") or kept.config.stop_signal or signal.SIGTERM)
+    asked_signal = number or options.get("stop_signal") or kept.config.stop_signal or signal.SIGTERM
+    number = parse_signal(asked_signal)
     now = condition(keeping, kept)
     if not now.is_running:
         return
@@ -274,21 +279,32 @@ class Borrowed:
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
     """Lend the cgroup of a running container. Raises WrongState where it does not run, Unsupported without one."""
+    if not now.is_running:
+        raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
     _own(kept, "looked into by another process than the one that runs it")
     try:
         return Borrowed(keeping.launching.cgroup(now.cgroup))
     except NotFound as error:
-        if now.is_running and keeping.store.condition(kept).is_running:
+        if keeping.store.condition(kept).is_running:
             reason = "this user may make none, so it has none; a delegated cgroup would give it one (see `pyrt doctor`)"
             raise Unsupported(f"the cgroup of container {kept.name}", reason) from error
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running") from error
 
 
-def processes(keeping: Keeping[Any], kept: KeptContainer) -> list[int]:
-    """Give the processes of a running container, as the host numbers them. Raises WrongState."""
+def connect(keeping: Keeping[Any], kept: KeptContainer) -> Link:
+    """Connect to the monitor of a running container. Raises WrongState where it does not run."""
+    _own(kept, "attached to by another process than the one that runs it")
+    return Link.connect(keeping.store.directory(kept), kept.name)
+
+
+def pids(keeping: Keeping[Any], kept: KeptContainer) -> list[int]:
+    """Give the processes of a running container; without a cgroup those that come from its first one.
+
+    Raises WrongState where it does not run.
+    """
     now = condition(keeping, kept)
-    if now.status not in ("running", "paused"):
-        raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
+    if now.is_running:
+        _own(kept, "looked into by another process than the one that runs it")
     try:
         with cgroup(keeping, kept, now) as running:
             return running.pids()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyrt.container import CreateOptions, KeptContainer
+    from pyrt.container import CreateOptions, HostFacts, KeptContainer
     from pyrt.engine.rooms import Rooms
     from pyrt.layer import Root
     from pyrt.runtime.cgroups import Cgroup
@@ -37,6 +37,10 @@ class Launchings:
     def start(self, record: KeptContainer, before: Callable[[Link], None]) -> Link:
         """Start it below a monitor (see Launching)."""
         return self._rooms.detached.start(record, before)
+
+    def facts(self) -> HostFacts:
+        """Give what is known of this host (see Launching)."""
+        return self._rooms.launcher.facts
 
     def executor(self, record: KeptContainer) -> Executor:
         """Give what starts further programs in a container (see Launching)."""

@@ -66,6 +66,16 @@ class Link:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._gone() from error
 
+    def try_send(self, order: Order, a: int = 0, b: int = 0, content: bytes = b"") -> bool:
+        """Send an order unless that would have to wait; say whether it was sent. Raises Unavailable."""
+        try:
+            self._socket.sendmsg([PACKET.pack(order, a, b), content], (), socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+        return True
+
     def ask(self, order: Order, a: int = 0, b: int = 0, content: bytes = b"", fds: tuple[int, ...] = ()) -> int:
         """Send an order and give the errno of its answer, 0 for success. Other messages wait for `receive`."""
         self.send(order, a, b, content, fds)
@@ -92,11 +102,12 @@ class Link:
         return self._receive()
 
     def expect(self, *kinds: Message) -> Told:
-        """Give the next message, which is to be one of `kinds`; others before it are dropped."""
-        while True:
-            told = self.receive()
-            if told is not None and told.kind in kinds:
-                return told
+        """Give the next message of these kinds; others before it wait for `receive`."""
+        others: list[Told] = []
+        while (told := self.receive()) is None or told.kind not in kinds:
+            others += [told] if told is not None else []
+        self._waiting.extendleft(reversed(others))
+        return told
 
     def close(self) -> None:
         """Leave. A second call does nothing."""

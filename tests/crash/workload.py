@@ -65,8 +65,11 @@ class Host:
         policy = self._chance.choice(["no", "no", "always", "on-failure:2"])
         command = ["sh", "-c", PROGRAMS[program].format(mark=mark)]
         self.note("begin", verb, "-", mark)
-        make = self._containers.create if verb == "create" else self._containers.run
-        container = make(IMAGE, command, name=mark, restart_policy=policy, stdin_open=True, labels={"mark": mark})
+        options: Any = {"name": mark, "restart_policy": policy, "stdin_open": True, "labels": {"mark": mark}}
+        if verb == "create":
+            container = self._containers.create(IMAGE, command, **options)
+        else:
+            container = self._containers.run(IMAGE, command, detach=True, **options)
         self.note("done", verb, container.id, mark)
 
     def do(self, verb: str, container: Container[Image]) -> None:

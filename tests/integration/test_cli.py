@@ -98,7 +98,11 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
         (["rootfs:/no/such/directory", "true"], 125, "pyrt: "),
         (["-u", "nobody-at-all", "IMAGE", "true"], 125, "pyrt: --user: there is no user 'nobody-at-all'"),
         (["-m", "1m", "IMAGE", "true"], 125, "pyrt: --memory: "),
-        (["-d", "IMAGE", "true"], 125, "pyrt: -d: a container ends with its command here"),
+        (
+            ["--restart", "always", "IMAGE", "true"],
+            125,
+            "pyrt: --restart: a container that this command runs ends with it",
+        ),
         (["IMAGE"], 125, "pyrt: COMMAND: there is no command"),
     ],
 )

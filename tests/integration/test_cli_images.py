@@ -178,7 +178,7 @@ def test_inspect_shows_what_there_is_and_names_what_is_not(pyrt: Pyrt) -> None:
     none = pyrt("image", "inspect", "nothing")
 
     assert (both.returncode, [each["RepoTags"] for each in json.loads(both.stdout)]) == (1, [["some:1"]])
-    assert both.stderr.startswith("pyrt: no such image: nothing")
+    assert both.stderr.startswith("pyrt: no such object: nothing")
     assert (none.returncode, none.stdout) == (1, "[]\n")
     form = "{{.Config.Labels}} {{.Config.Cmd}} {{json .Config.Env}} {{.Config.User}}|"
     assert pyrt.ok("inspect", "-f", form, "some:1") == "map[] [x] null |\n"
@@ -192,7 +192,7 @@ def test_rmi_goes_on_after_what_is_not_there(pyrt: Pyrt) -> None:
     done = pyrt("rmi", "nothing", "some:1")
 
     assert (done.returncode, done.stdout) == (1, "Untagged: some:1\n")
-    assert done.stderr.startswith("pyrt: no such image: nothing")
+    assert done.stderr.startswith("pyrt: no such object: nothing")
     assert pyrt("rmi", "-f", "nothing").returncode == 0
     lines = pyrt.ok("rmi", "some:2").splitlines()
     assert lines[:2] == ["Untagged: some:2", f"Deleted: {id}"]

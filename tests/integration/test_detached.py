@@ -44,7 +44,7 @@ def test_the_whole_life(store: Engine) -> None:
 
 
 def test_it_can_be_started_again_with_its_files(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo x >> /kept; exit $(wc -l < /kept)"))
+    container = store.containers.run(IMAGE, sh("echo x >> /kept; exit $(wc -l < /kept)"), detach=True)
 
     for number in (1, 2, 3):
         assert container.wait(30) == {"StatusCode": number}
@@ -55,7 +55,7 @@ def test_it_outlives_its_program_even_when_that_is_killed(store: Engine) -> None
     program = (
         "import os, signal, sys\nfrom pyrt import Engine\n"
         "engine = Engine(sys.argv[1])\n"
-        f"engine.containers.run({IMAGE!r}, ['sh', '-c', 'sleep 0.3; echo alive; exit 5'], name='box')\n"
+        f"engine.containers.run({IMAGE!r}, ['sh', '-c', 'sleep 0.3; echo alive; exit 5'], name='box', detach=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
 
@@ -69,7 +69,7 @@ def test_it_outlives_its_program_even_when_that_is_killed(store: Engine) -> None
 
 @pytest.mark.parametrize("script", ["sleep 1000", "trap '' TERM; while :; do sleep 0.05; done"])
 def test_stop(store: Engine, script: str) -> None:
-    container = store.containers.run(IMAGE, sh(script))
+    container = store.containers.run(IMAGE, sh(script), detach=True)
     process = container.pids()[0]
 
     container.stop(0.2)
@@ -82,7 +82,7 @@ def test_stop(store: Engine, script: str) -> None:
 
 def test_kill_sends_any_signal(store: Engine) -> None:
     container = store.containers.run(
-        IMAGE, sh("trap 'echo usr; exit 9' USR1; echo ready; while :; do sleep 0.02; done")
+        IMAGE, sh("trap 'echo usr; exit 9' USR1; echo ready; while :; do sleep 0.02; done"), detach=True
     )
     eventually(lambda: log(store, container) != [], "the program does not say that it is ready")
 
@@ -95,7 +95,7 @@ def test_kill_sends_any_signal(store: Engine) -> None:
 
 @pytest.mark.needs("root")  # a user without a delegated cgroup has nothing to freeze by
 def test_pause(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER)
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
 
     container.pause()
     assert container.status == "paused"
@@ -113,7 +113,7 @@ def test_pause(store: Engine) -> None:
 
 
 def test_restart_policy(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo run; exit 1"), restart_policy="on-failure:2")
+    container = store.containers.run(IMAGE, sh("echo run; exit 1"), restart_policy="on-failure:2", detach=True)
 
     assert container.wait(60) == {"StatusCode": 1}
 
@@ -123,7 +123,7 @@ def test_restart_policy(store: Engine) -> None:
 
 
 def test_a_container_that_was_stopped_is_not_restarted(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy={"Name": "always"})
+    container = store.containers.run(IMAGE, FOREVER, restart_policy={"Name": "always"}, detach=True)
     first = container.condition.pid
     os.kill(first, signal.SIGKILL)
     eventually(lambda: container.condition.pid not in (0, first), "it is not started again")
@@ -134,7 +134,7 @@ def test_a_container_that_was_stopped_is_not_restarted(store: Engine) -> None:
 
 
 def test_a_policy_can_be_changed_while_it_runs(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
+    container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     container.update(restart_policy="no")
 
     os.kill(container.condition.pid, signal.SIGKILL)
@@ -144,7 +144,7 @@ def test_a_policy_can_be_changed_while_it_runs(store: Engine) -> None:
 
 
 def test_a_killed_monitor_takes_its_container_along(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
+    container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     process = container.condition.pid
 
     os.kill(monitor(store, container), signal.SIGKILL)
@@ -160,7 +160,7 @@ def test_a_killed_monitor_takes_its_container_along(store: Engine) -> None:
 
 def test_what_cannot_be_started_says_why_and_stays(store: Engine) -> None:
     with pytest.raises(CommandError, match="no such program"):
-        store.containers.run(IMAGE, ["nothing"], name="box")
+        store.containers.run(IMAGE, ["nothing"], name="box", detach=True)
 
     container = store.containers.get("box")
     assert (container.status, container.exit_code) == ("created", 127)
@@ -198,8 +198,8 @@ def test_names(store: Engine) -> None:
     ],
 )
 def test_filters(store: Engine, filters: dict[str, Any], found: list[str]) -> None:
-    store.containers.run(IMAGE, sh("exit 4"), name="old", labels={"a": "1", "b": ""}).wait(30)
-    store.containers.run(IMAGE, FOREVER, name="run", labels={"a": "2"})
+    store.containers.run(IMAGE, sh("exit 4"), name="old", labels={"a": "1", "b": ""}, detach=True).wait(30)
+    store.containers.run(IMAGE, FOREVER, name="run", labels={"a": "2"}, detach=True)
     store.containers.create(IMAGE, name="new", labels={"a": "1"})
 
     assert [each.name for each in store.containers.list(all=True, filters=filters)] == found
@@ -227,7 +227,7 @@ def test_one_start_of_many_wins(store: Engine) -> None:
 
 
 def test_a_container_that_goes_at_its_end(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("exit 0"), auto_remove=True)
+    container = store.containers.run(IMAGE, sh("exit 0"), auto_remove=True, detach=True)
 
     assert container.wait(30, condition="removed") == {"StatusCode": 0}
     assert store.containers.list(all=True) == []
@@ -235,14 +235,14 @@ def test_a_container_that_goes_at_its_end(store: Engine) -> None:
 
 def test_the_engine_may_go(store: Engine) -> None:
     with Engine(store.root) as other:
-        other.containers.run(IMAGE, FOREVER, name="box")
+        other.containers.run(IMAGE, FOREVER, name="box", detach=True)
 
     assert store.containers.get("box").status == "running"
 
 
 def test_what_happens_is_told(store: Engine) -> None:
     began = time.time()
-    container = store.containers.run(IMAGE, sh("exit 2"), name="box", labels={"a": "b"})
+    container = store.containers.run(IMAGE, sh("exit 2"), name="box", labels={"a": "b"}, detach=True)
     container.wait(30)
     container.remove()
 
@@ -269,7 +269,9 @@ def test_exec(store: Engine) -> None:
 
 def test_volumes_stay_and_are_the_same_at_each_start(store: Engine) -> None:
     options: Any = {"volumes": ["data:/data", "/own"], "mounts": ["type=tmpfs,target=/scratch"]}
-    container = store.containers.run(IMAGE, sh("echo x | tee -a /data/f /own/f > /scratch/f; sleep 1000"), **options)
+    container = store.containers.run(
+        IMAGE, sh("echo x | tee -a /data/f /own/f > /scratch/f; sleep 1000"), **options, detach=True
+    )
     with pytest.raises(ResourceBusy):
         store.volumes.get("data").remove()
     eventually(lambda: container.exec_run("cat /scratch/f").output == b"x\n", "nothing is written")
@@ -284,7 +286,7 @@ def test_volumes_stay_and_are_the_same_at_each_start(store: Engine) -> None:
 
 
 def test_files_while_it_runs_and_when_it_has_ended(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER)
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
     container.fs.write_text("/etc/one", "1")
 
     assert container.exec_run("cat /etc/one").output == b"1"

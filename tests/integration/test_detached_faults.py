@@ -68,7 +68,7 @@ def test_a_name_that_is_in_use_leaves_nothing(store: Engine) -> None:
 
 
 def test_who_looks_at_a_lost_container_does_not_make_it_run(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER)
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
     os.kill(monitor(store, container), signal.SIGKILL)
     eventually(lambda: container.status == "exited", "a container without a monitor is shown as running")
 
@@ -92,7 +92,7 @@ def test_a_container_whose_files_are_gone_says_so_and_can_be_removed(store: Engi
 
 
 def test_a_container_that_is_paused_at_the_wrong_moment_can_be_stopped(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER)
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
     with Link.connect(str(place(store, container)), "box") as link:
         link.ask(Order.PAUSED, 1)  # as if its host program had been killed between this and the freezing
 
@@ -105,7 +105,7 @@ def test_a_container_that_is_paused_at_the_wrong_moment_can_be_stopped(store: En
 
 
 def test_who_is_killed_while_it_is_paused_is_restarted_thawed(store: Engine) -> None:
-    container = store.containers.run(IMAGE, FOREVER, restart_policy="always")
+    container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     first = container.condition.pid
     container.pause()
     os.kill(first, signal.SIGKILL)
@@ -117,7 +117,7 @@ def test_who_is_killed_while_it_is_paused_is_restarted_thawed(store: Engine) -> 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 223, 224, 1000])
 def test_a_state_of_garbage(store: Engine, size: int) -> None:
-    container = store.containers.run(IMAGE, sh("exit 0"))
+    container = store.containers.run(IMAGE, sh("exit 0"), detach=True)
     container.wait(30)
     (place(store, container) / "state").write_bytes(os.urandom(size))
 
@@ -129,7 +129,7 @@ def test_a_state_of_garbage(store: Engine, size: int) -> None:
 
 
 def test_a_state_that_was_not_finished_is_the_last(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("exit 7"))
+    container = store.containers.run(IMAGE, sh("exit 7"), detach=True)
     container.wait(30)
     path = place(store, container) / "state"
     raw = bytearray(path.read_bytes())
@@ -142,7 +142,7 @@ def test_a_state_that_was_not_finished_is_the_last(store: Engine) -> None:
 
 @pytest.mark.parametrize("cgroup", [b"../../evil", b"\xff\xfe", b"1.1-nobody"])
 def test_the_pid_in_a_state_is_never_killed(store: Engine, cgroup: bytes) -> None:
-    container = store.containers.run(IMAGE, sh("exit 0"))
+    container = store.containers.run(IMAGE, sh("exit 0"), detach=True)
     container.wait(30)
     with subprocess.Popen(["sleep", "1000"]) as other:
         fields = (MAGIC, 2, 2, other.pid, other.pid, 0, 0, 0, 0, 0, 2**63, 2**63, 0, cgroup, 2)
@@ -161,7 +161,7 @@ def test_the_pid_in_a_state_is_never_killed(store: Engine, cgroup: bytes) -> Non
 
 def test_a_program_that_leaves_children_behind_is_stopped_with_them(store: Engine) -> None:
     script = "trap '' TERM; (trap '' TERM; setsid sleep 1000 & sleep 1000) & while :; do sleep 0.1; done"
-    container = store.containers.run(IMAGE, sh(script))
+    container = store.containers.run(IMAGE, sh(script), detach=True)
     eventually(lambda: len(container.pids()) >= 3, "the children do not come")
     pids = container.pids()
 
@@ -244,7 +244,7 @@ def test_a_full_disk_costs_lines_which_are_counted(public_directory: Path, publi
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=711", "small", mounted], check=True)
     try:
         with kept_engine(mounted, public_rootfs) as engine:
-            container = engine.containers.run(IMAGE, sh("cat"), stdin_open=True)
+            container = engine.containers.run(IMAGE, sh("cat"), stdin_open=True, detach=True)
             filler = mounted / "filler"
             with suppress(OSError), filler.open("wb", buffering=0) as file:
                 while True:

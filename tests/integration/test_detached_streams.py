@@ -24,7 +24,7 @@ def store(public_directory: Path, public_rootfs: Path) -> Iterator[Engine]:
 
 
 def test_attached_clients_get_each_byte_once(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("cat; echo end"), stdin_open=True)
+    container = store.containers.run(IMAGE, sh("cat; echo end"), stdin_open=True, detach=True)
     size, got = 3 << 20, [bytearray(), bytearray()]
 
     def read(number: int) -> None:
@@ -50,7 +50,7 @@ def test_attached_clients_get_each_byte_once(store: Engine) -> None:
 
 
 def test_input_ends_with_its_client_where_that_was_asked_for(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True, stdin_once=True)
+    container = store.containers.run(IMAGE, sh("wc -c"), stdin_open=True, stdin_once=True, detach=True)
     with container.attach(stdin=True) as attached:
         attached.write(b"four")
 
@@ -59,7 +59,7 @@ def test_input_ends_with_its_client_where_that_was_asked_for(store: Engine) -> N
 
 
 def test_a_terminal(store: Engine) -> None:
-    container = store.containers.run(IMAGE, ["sh"], tty=True, stdin_open=True)
+    container = store.containers.run(IMAGE, ["sh"], tty=True, stdin_open=True, detach=True)
     container.resize(30, 100)
     with container.attach(stdin=True) as attached:
         attached.write(b"stty size; exit 6\n")
@@ -70,14 +70,14 @@ def test_a_terminal(store: Engine) -> None:
 
 
 def test_a_reader_that_stops_does_not_keep_the_end_from_others(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("sleep 0.2; head -c 3000 /dev/zero"))
+    container = store.containers.run(IMAGE, sh("sleep 0.2; head -c 3000 /dev/zero"), detach=True)
     with container.attach():
         assert container.wait(30) == {"StatusCode": 0}
 
 
 def test_lines_are_logged_whole_and_rotated_between_lines(store: Engine) -> None:
     config = {"Type": "json-file", "Config": {"max-size": "20k", "max-file": "3"}}
-    container = store.containers.run(IMAGE, sh("seq 1 2000; printf 'no end'"), log_config=config)
+    container = store.containers.run(IMAGE, sh("seq 1 2000; printf 'no end'"), log_config=config, detach=True)
     container.wait(30)
 
     directory = store.root / "containers" / container.id
@@ -90,7 +90,7 @@ def test_lines_are_logged_whole_and_rotated_between_lines(store: Engine) -> None
 
 
 def test_every_byte_is_logged_as_json(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh(r"printf 'q\042\\\b\177\303\244\377\342\202x\n'"))
+    container = store.containers.run(IMAGE, sh(r"printf 'q\042\\\b\177\303\244\377\342\202x\n'"), detach=True)
     container.wait(30)
 
     assert log(store, container)[0]["log"] == 'q"\\\b\x7fä\ufffd\ufffd\ufffdx\n'
@@ -98,14 +98,16 @@ def test_every_byte_is_logged_as_json(store: Engine) -> None:
 
 def test_no_reader_is_needed(store: Engine) -> None:
     began = time.monotonic()
-    container = store.containers.run(IMAGE, sh("head -c 5000000 /dev/zero | tr '\\0' x"), log_config={"Type": "none"})
+    container = store.containers.run(
+        IMAGE, sh("head -c 5000000 /dev/zero | tr '\\0' x"), log_config={"Type": "none"}, detach=True
+    )
 
     assert container.wait(60) == {"StatusCode": 0}
     assert time.monotonic() - began < 60
 
 
 def test_logs(store: Engine) -> None:
-    container = store.containers.run(IMAGE, sh("echo one; echo two >&2; sleep 0.2; echo three"))
+    container = store.containers.run(IMAGE, sh("echo one; echo two >&2; sleep 0.2; echo three"), detach=True)
 
     followed = b"".join(container.logs(stream=True, follow=True))
 

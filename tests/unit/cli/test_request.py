@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -197,3 +197,54 @@ def test_a_message_in_which_the_option_is_a_word_names_the_flag_too() -> None:
 )
 def test_other_messages_stay_as_they_are(message: str) -> None:
     assert in_flags(message) == message
+
+
+def test_a_kept_container_has_options_of_its_own() -> None:
+    words = [
+        "-d",
+        "--restart",
+        "on-failure:3",
+        "--stop-timeout",
+        "5",
+        "--log-opt",
+        "max-size=1m",
+        "-i",
+        "--rm",
+        "host:",
+    ]
+
+    options = read_request(words).create_options
+
+    assert options == {
+        "restart_policy": "on-failure:3",
+        "stop_timeout": 5,
+        "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
+        "stdin_open": True,
+        "stdin_once": False,
+        "auto_remove": True,
+    }
+
+
+@pytest.mark.parametrize(("words", "once"), [(["-i"], True), (["-i", "-a", "stdout"], False)])
+def test_the_input_of_what_is_created_ends_with_its_first_client(words: list[str], once: bool) -> None:
+    assert read_request([*words, "host:"], "create").create_options == {"stdin_open": True, "stdin_once": once}
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "flag"),
+    [
+        ("run", ["--restart", "always"], "--restart"),
+        ("run", ["--cidfile", "x"], "--cidfile"),
+        ("run", ["--log-driver", "none"], "--log-driver"),
+        ("run", ["-d", "--timeout", "5"], "--timeout"),
+        ("run", ["-d", "-a", "stdout"], "--attach"),
+        ("create", ["-d"], "--detach"),
+        ("create", ["--output-limit", "5"], "--output-limit"),
+        ("create", ["--sig-proxy=false"], "--sig-proxy"),
+    ],
+)
+def test_flags_that_make_no_sense_together(verb: Literal["run", "create"], words: list[str], flag: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_request([*words, "host:"], verb)
+
+    assert caught.value.argument == flag

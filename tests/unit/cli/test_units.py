@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyrt.cli.units import ago, duration, size
+from pyrt.cli.units import ago, binary_size, duration, size
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -26,6 +26,14 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 )
 def test_sizes(size_bytes: int, digits: int, text: str) -> None:
     assert size(size_bytes, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (1536 << 10, "1.5MiB"), (25_275_000_000, "23.54GiB")],
+)
+def test_binary_sizes(size_bytes: int, text: str) -> None:
+    assert binary_size(size_bytes) == text
 
 
 @pytest.mark.parametrize(
