@@ -46,6 +46,7 @@ _STOP_SECONDS = 10
 _KILL_SECONDS = 30.0
 _STOPPING = (signal.SIGKILL, signal.SIGTERM)
 _PAUSE_SECONDS = 0.05
+_DYING_SECONDS = 2.0
 
 
 def condition(keeping: Keeping[Any], kept: KeptContainer) -> Condition:
@@ -73,13 +74,15 @@ def is_over(keeping: Keeping[Any], kept: KeptContainer) -> bool:
 
 
 def settle(keeping: Keeping[Any], kept: KeptContainer, found: Condition) -> Condition:
-    """End what is left of a container whose monitor was killed."""
-    if found.cgroup:
+    """End what is left of a container whose monitor was killed; it must be gone before another start."""
+    deadline = time.monotonic() + _DYING_SECONDS
+    while found.cgroup and time.monotonic() < deadline:
         try:
             keeping.launching.cgroup(found.cgroup).close()
         except (NotFound, InvalidOption):  # it is gone, or the state is damaged, and names nothing
-            return found
-        keeping.launching.sweep()
+            break
+        keeping.launching.sweep()  # which leaves it alone while its monitor is dying, and has let go of the lock
+        time.sleep(_PAUSE_SECONDS / 10)
     return found
 
 
@@ -92,7 +95,12 @@ def start(
         raise WrongState(f"container {kept.name} is paused: unpause it", have="paused", want="exited")
     if now.status in ("running", "restarting"):
         return None
-    return keeping.launching.start(kept, before)
+    try:
+        return keeping.launching.start(kept, before)
+    except WrongState:
+        if condition(keeping, kept).status in ("running", "restarting"):
+            return None  # another process was faster
+        raise
 
 
 def stop(keeping: Keeping[Any], kept: KeptContainer, timeout: float | None = None) -> None:

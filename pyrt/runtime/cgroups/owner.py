@@ -85,8 +85,13 @@ def is_orphan(name: str) -> bool:
 
 
 def _start_time(pid: int) -> int | None:
+    """Give when a process began; None where there is none, or only what its parent has not reaped yet."""
     stat = read(f"/proc/{pid}/stat")
-    return int(stat[stat.rindex(")") + 2 :].split()[19]) if stat else None
+    if not stat:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    is_dead = fields[0] in "ZX" and int(fields[17]) <= 1  # of many threads the first may have ended alone
+    return None if is_dead else int(fields[19])
 
 
 def _pid_namespace() -> int:
