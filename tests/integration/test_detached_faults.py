@@ -274,3 +274,13 @@ def test_a_full_disk_costs_lines_which_are_counted(public_directory: Path, publi
     finally:
         subprocess.run(["umount", mounted], check=True)
         mounted.rmdir()
+
+
+def test_what_a_killed_monitor_left_is_gone_before_another_start(store: Engine) -> None:
+    container = store.containers.run(IMAGE, FOREVER)
+    for _ in range(5):
+        before = container.pids()
+        os.kill(monitor(store, container), signal.SIGKILL)
+        eventually(lambda: container.status == "exited", "a container without a monitor is shown as running")
+        assert not set(before) & set(processes_with("sleep\x001000"))
+        container.start()
