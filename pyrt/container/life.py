@@ -258,23 +258,29 @@ def _note_pause(keeping: Keeping[Any], kept: KeptContainer, *, is_paused: bool) 
 
 
 class Borrowed:
-    """The cgroup of a running container, which is its monitor's: closed at the end, and left as it is."""
+    """The cgroup of a running container, which is its monitor's: closed at the end, and left as it is.
 
-    def __init__(self, cgroup: Cgroup) -> None:
+    Where the container ends meanwhile, and its files with it, that is a WrongState.
+    """
+
+    def __init__(self, cgroup: Cgroup, name: str) -> None:
         self._cgroup = cgroup
+        self._name = name
 
     def __enter__(self) -> Cgroup:
         return self._cgroup
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._cgroup.close()
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENODEV):
+            raise WrongState(f"container {self._name} has ended just now", have="exited", want="running") from error
 
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
     """Lend the cgroup of a running container. Raises WrongState where it does not run."""
     _own(kept, "looked into by another process than the one that runs it")
     try:
-        return Borrowed(keeping.launching.cgroup(now.cgroup))
+        return Borrowed(keeping.launching.cgroup(now.cgroup), kept.name)
     except NotFound as error:
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running") from error
 
