@@ -48,12 +48,12 @@ static void serve_client(struct monitor *m, struct client *client, short events)
 	if (events & POLLOUT)
 		clients_offer(m);
 	if (client->fd >= 0 && events & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) {
-		if (events & POLLIN && !must_wait(m, client))
+		if (!must_wait(
+			    m,
+			    client)) /* whoever has left may have said something before, also where that was not polled */
 			client_obey(m, client);
-		else if (events & (POLLRDHUP | POLLHUP | POLLERR) && must_wait(m, client))
+		else if (events & (POLLRDHUP | POLLHUP | POLLERR))
 			client_gone(client);
-		else if (!(events & POLLIN))
-			client_drop(m, client);
 	}
 }
 

@@ -94,6 +94,7 @@ def test_many_who_write_at_once_lose_nothing(store: Engine) -> None:
     for each in threads:
         each.join()
     with container.attach(stdin=True) as attached:
+        attached._link.ask(Order.PAUSED, 0)  # it has its seat, and so have all that came before
         eventually(lambda: descriptors(monitor(store, container)) <= with_one, "those who have left are still there")
         attached.close_stdin()
         said = b"".join(piece for _, piece in attached)
