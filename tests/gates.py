@@ -26,7 +26,7 @@ from pyrt._native.mount import idmapped
 from pyrt.errors import PyrtError
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 
-__all__ = ["GATES", "GET_KEYRING_ID", "SESSION_KEYRING", "SYS_KEYCTL", "must_work", "why_shut"]
+__all__ = ["GATES", "GET_KEYRING_ID", "SESSION_KEYRING", "SYS_KEYCTL", "must_work", "postgres_directory", "why_shut"]
 
 _SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
@@ -56,6 +56,16 @@ def _on_path(*programs: str) -> Callable[[], str | None]:
         return f"not on PATH: {', '.join(missing)}" if missing else None
 
     return probe
+
+
+def postgres_directory() -> Path | None:
+    """Give the directory of PostgreSQL's programs as Debian lays them out, of the newest version; None without."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    return found[-1].parent if found else None
+
+
+def _postgres() -> str | None:
+    return None if postgres_directory() else "there is no /usr/lib/postgresql/*/bin/initdb"
 
 
 def _run(*command: str) -> str | None:
@@ -248,6 +258,7 @@ GATES: dict[str, Callable[[], str | None]] = {
     "docker-registry": _on_path("docker-registry"),
     "skopeo": _on_path("skopeo"),
     "umoci": _on_path("umoci"),
+    "postgres": _postgres,
     "sse4_2": _sse4_2,
     "vm": _vm,
 }

@@ -57,6 +57,7 @@ _STOP_SECONDS = 10
 _KILL_SECONDS = 30.0
 _STOPPING = (signal.SIGKILL, signal.SIGTERM)
 _PAUSE_SECONDS = 0.05
+_DYING_SECONDS = 2.0
 
 
 def condition(keeping: Keeping[Any], kept: KeptContainer) -> Condition:
@@ -84,13 +85,15 @@ def is_over(keeping: Keeping[Any], kept: KeptContainer) -> bool:
 
 
 def settle(keeping: Keeping[Any], kept: KeptContainer, found: Condition) -> Condition:
-    """End what is left of a container whose monitor was killed."""
-    if found.cgroup:
+    """End what is left of a container whose monitor was killed; it must be gone before another start."""
+    deadline = time.monotonic() + _DYING_SECONDS
+    while found.cgroup and time.monotonic() < deadline:
         try:
             keeping.launching.cgroup(found.cgroup).close()
         except (NotFound, InvalidOption):  # it is gone, or the state is damaged, and names nothing
-            return found
-        keeping.launching.sweep()
+            break
+        keeping.launching.sweep()  # which leaves it alone while its monitor is dying, and has let go of the lock
+        time.sleep(_PAUSE_SECONDS / 10)
     return found
 
 
@@ -103,7 +106,12 @@ def start(
         raise WrongState(f"container {kept.name} is paused: unpause it", have="paused", want="exited")
     if now.status in ("running", "restarting"):
         return None
-    return keeping.launching.start(kept, before)
+    try:
+        return keeping.launching.start(kept, before)
+    except WrongState:
+        if condition(keeping, kept).status in ("running", "restarting"):
+            return None  # another process was faster
+        raise
 
 
 def stop(
@@ -265,16 +273,22 @@ def _note_pause(keeping: Keeping[Any], kept: KeptContainer, *, is_paused: bool) 
 
 
 class Borrowed:
-    """The cgroup of a running container, which is its monitor's: closed at the end, and left as it is."""
+    """The cgroup of a running container, which is its monitor's: closed at the end, and left as it is.
 
-    def __init__(self, cgroup: Cgroup) -> None:
+    Where the container ends meanwhile, and its files with it, that is a WrongState.
+    """
+
+    def __init__(self, cgroup: Cgroup, name: str) -> None:
         self._cgroup = cgroup
+        self._name = name
 
     def __enter__(self) -> Cgroup:
         return self._cgroup
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._cgroup.close()
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENODEV):
+            raise WrongState(f"container {self._name} has ended just now", have="exited", want="running") from error
 
 
 def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrowed:
@@ -283,7 +297,7 @@ def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrow
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
     _own(kept, "looked into by another process than the one that runs it")
     try:
-        return Borrowed(keeping.launching.cgroup(now.cgroup))
+        return Borrowed(keeping.launching.cgroup(now.cgroup), kept.name)
     except NotFound as error:
         if keeping.store.condition(kept).is_running:
             reason = "this user may make none, so it has none; a delegated cgroup would give it one (see `pyrt doctor`)"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrt import Container, Engine, Image
+from pyrt import Condition, Container, Engine, Image
 from tests.crash.workload import journal_of
 from tests.hosts import TOP, eventually, processes_with
 from tests.kept_engine import kept_engine
@@ -51,7 +51,8 @@ def monitors(root: Path) -> list[int]:
     found = []
     for entry in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):
-            if os.readlink(f"/proc/{entry}/cwd").startswith(f"{root}/containers/"):
+            is_one = Path(f"/proc/{entry}/cmdline").read_bytes() == b"pyrt-init\0monitor\0"
+            if is_one and os.readlink(f"/proc/{entry}/cwd").startswith(f"{root}/containers/"):
                 found.append(int(entry))
     return found
 
@@ -116,15 +117,25 @@ def settled(container: Container[Image]) -> None:
     )
 
 
+def traces(container: Container[Image], before: Condition) -> str:
+    """Tell what is known of processes that should not be."""
+    said = [f"before the stop: {before}", f"now: {container.condition}"]
+    for pid in processes_with(f": {mark_of(container)};"):
+        with suppress(OSError):
+            said += [Path(f"/proc/{pid}/{name}").read_text() for name in ("stat", "cmdline", "cgroup")]
+    return "\n".join(said)
+
+
 def use(container: Container[Image], chance: random.Random) -> None:
     """Start, stop and remove a container, each of which must still be possible."""
     if container.status == "paused":
         container.unpause()
     container.start()
     settled(container)
+    before = container.condition
     container.stop(0)
     assert container.status == "exited"
-    assert not lives(container)
+    assert not lives(container), traces(container, before)
     if chance.random() < 0.6:
         container.remove()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,11 +19,12 @@ from pathlib import Path
 import pytest
 
 from pyrt import Engine, NameInUse, WrongState
+from pyrt.container.life import cgroup
 from pyrt.errors import IntegrityError, NotFound
 from pyrt.runtime.link import Link
 from pyrt.runtime.protocol import MAGIC, STATE, Order
 from pyrt.state import FileLock
-from tests.hosts import TOP, eventually
+from tests.hosts import TOP, eventually, processes_with
 from tests.kept_engine import IMAGE, kept_engine, monitor, place, sh
 
 pytestmark = pytest.mark.needs("overlay")
@@ -274,3 +276,22 @@ def test_a_full_disk_costs_lines_which_are_counted(public_directory: Path, publi
     finally:
         subprocess.run(["umount", mounted], check=True)
         mounted.rmdir()
+
+
+def test_what_a_killed_monitor_left_is_gone_before_another_start(store: Engine) -> None:
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
+    for _ in range(5):
+        before = container.pids()
+        os.kill(monitor(store, container), signal.SIGKILL)
+        eventually(lambda: container.status == "exited", "a container without a monitor is shown as running")
+        assert not set(before) & set(processes_with("sleep\x001000"))
+        container.start()
+
+
+def test_one_that_ends_while_it_is_looked_into_is_in_the_wrong_state(store: Engine) -> None:
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
+    with (
+        pytest.raises(WrongState, match="ended just now"),
+        cgroup(store._rooms.keeping, container._kept, container.condition),
+    ):
+        raise FileNotFoundError(errno.ENOENT, "cgroup.procs")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from pyrt._native import cgroup as door
-from pyrt.errors import ResourceBusy, SyscallError, Unsupported
+from pyrt.errors import PyrtError, ResourceBusy, SyscallError
 from pyrt.oci.spec import Resources
 from pyrt.runtime.cgroups.effective import effective
 from pyrt.runtime.cgroups.files import read, write
@@ -223,7 +223,7 @@ class Cgroup:
             self._reader = None
 
     def _try_set_frozen(self, frozen: bool) -> None:
-        with suppress(Unsupported, ResourceBusy, OSError):
+        with suppress(PyrtError, OSError):  # also where another process sweeps the same cgroup
             self._set_frozen(frozen)
 
     def _set_frozen(self, frozen: bool) -> None:

@@ -49,7 +49,7 @@ def sweep(layout: Layout, *, keep: Collection[str] = ()) -> list[str]:
             try:
                 _clear(layout.adopt(name))
                 removed.append(name)
-            except NotFound:
+            except (NotFound, FileNotFoundError):
                 continue  # another process sweeps too
             except ResourceBusy as e:
                 busy.append(e)
