@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
@@ -311,7 +311,7 @@ class Container(Files, Joinable, Generic[ImageT]):
         with life.connect(self._keeping, self._kept) as link:
             pid, pidfd = link.pidfd()
         try:
-            with life.Borrowed(self._keeping.launching.cgroup(now.cgroup, required=False)) as cgroup:
+            with closing(self._keeping.launching.cgroup(now.cgroup, required=False)) as cgroup:
                 yield Target(pid, pidfd, cgroup)
         finally:
             os.close(pidfd)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from pyrt._native import cgroup as door
-from pyrt.errors import PyrtError, ResourceBusy, SyscallError
+from pyrt.errors import PyrtError, ResourceBusy, SyscallError, Unsupported
 from pyrt.oci.spec import Resources
 from pyrt.runtime.cgroups.effective import effective
 from pyrt.runtime.cgroups.files import read, write
