@@ -76,7 +76,8 @@ class Build(build_ext):
 
     def build_init(self, program: Path) -> None:
         """Compile the static program that becomes the first process of a container, if a source is newer than it."""
-        sources = [*sorted(glob("csrc/init/*.c")), *(f"csrc/prt_{name}.c" for name in ("mount", "path", "spawn", "error"))]
+        shared = [f"csrc/prt_{name}.c" for name in ("mount", "path", "spawn", "error")]
+        sources = [*sorted(glob("csrc/init/*.c")), *shared]
         newest = max(os.path.getmtime(path) for path in [*sources, *HEADERS, "setup.py"])
         if program.exists() and program.stat().st_mtime >= newest and not self.force:
             return
