@@ -129,9 +129,12 @@ static _Noreturn void loop(struct monitor *m)
 	}
 }
 
-static void fail(const char *what)
+static _Noreturn void fail(struct monitor *m, long ret, const char *op, const char *path)
 {
-	(void)sys_write(0, what, length(what));
+	struct prt_error err;
+
+	(void)prt_fail(&err, (int)-ret, op, path, "of the monitor");
+	(void)client_send(&m->clients[0], PRT_MESSAGE_FAILED, 126, 0, &err, sizeof err);
 	sys_exit(1);
 }
 
@@ -159,8 +162,15 @@ _Noreturn void run_monitor(void)
 	m.clients[0] = (struct client){.fd = 0, .wants = PRT_ATTACH_STATUS};
 	for (int fd = 0; fd < 3; fd++)
 		(void)sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-	if (sys_fchdir(2) < 0 || state_open(&m) < 0 || clients_listen(&m) < 0)
-		fail("monitor: its directory cannot be used");
+	int ret = sys_fchdir(2);
+	if (ret < 0)
+		fail(&m, ret, "fchdir", "its directory");
+	ret = state_open(&m);
+	if (ret < 0)
+		fail(&m, ret, "open", "state");
+	ret = clients_listen(&m);
+	if (ret < 0)
+		fail(&m, ret, "listen", "socket");
 	log_open(&m.log);
 	m.state.monitor = (int32_t)PRT_SYS(SYS_getpid, 0, 0, 0, 0, 0, 0);
 	if (client_send(&m.clients[0], PRT_MESSAGE_HELLO, m.state.monitor, 0, NULL, 0) < 0)

@@ -20,9 +20,8 @@ int clients_listen(struct monitor *m)
 
 	m->listening = (int)PRT_SYS(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0);
 	(void)sys_unlinkat(AT_FDCWD, "socket", 0);
-	if (PRT_SYS(SYS_bind, m->listening, &address, sizeof address, 0, 0, 0) < 0)
-		return -1;
-	return (int)PRT_SYS(SYS_listen, m->listening, QUEUE, 0, 0, 0, 0);
+	int ret = (int)PRT_SYS(SYS_bind, m->listening, &address, sizeof address, 0, 0, 0);
+	return ret < 0 ? ret : (int)PRT_SYS(SYS_listen, m->listening, QUEUE, 0, 0, 0, 0);
 }
 
 static struct client *seat(struct monitor *m)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from pyrt.container import life
+from pyrt.container.create_options import check_create
+from pyrt.container.documents import options_from_document
 from pyrt.container.keeping import Keeping
 from pyrt.container.record import KeptContainer
 from pyrt.errors import InvalidArgument, Unavailable, WrongState
@@ -92,9 +94,15 @@ class Attachment:
         self.close()
 
 
-def wanted(stdin: bool, stdout: bool, stderr: bool) -> Attach:
-    """Say what a monitor is to send, and whether this end is one that writes."""
-    asked = ((stdin, Attach.STDIN), (stdout, Attach.STDOUT), (stderr, Attach.STDERR))
+def wanted(kept: KeptContainer, stdin: bool, stdout: bool, stderr: bool) -> Attach:
+    """Say what a monitor is to send, whether this end is one that writes, and whether it may miss something."""
+    _, log = check_create(options_from_document(kept.options))
+    asked = (
+        (stdin, Attach.STDIN),
+        (stdout, Attach.STDOUT),
+        (stderr, Attach.STDERR),
+        (not log.is_blocking, Attach.LOSSY),
+    )
     return Attach(sum(bit for is_asked, bit in asked if is_asked))
 
 

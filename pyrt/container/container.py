@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overlo
 from pyrt.container import life
 from pyrt.container.attach import Attachment, resize, started, wanted
 from pyrt.container.condition import Condition
+from pyrt.container.create_options import check_create
 from pyrt.container.documents import options_from_document
 from pyrt.container.files import Files, open_root
 from pyrt.container.keeping import Keeping
+from pyrt.container.log_compression import compress_rotated
 from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, read_logs
+from pyrt.container.processes import pids
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
 from pyrt.errors import ContainerNotFound, Unsupported, WrongState
@@ -115,7 +118,7 @@ class Container(Files, Joinable, Generic[ImageT]):
         `attach` gives an Attachment that was there before the program, and so has all of its output; with `stdin` the
         program's standard input ends with it where the container was made so (stdin_once).
         """
-        attachment = started(self._keeping, self._kept, wanted(stdin, True, True) if attach else None)
+        attachment = started(self._keeping, self._kept, wanted(self._kept, stdin, True, True) if attach else None)
         with suppress(ContainerNotFound):  # it has ended, and was to go then
             self.reload()
         return attachment
@@ -177,7 +180,7 @@ class Container(Files, Joinable, Generic[ImageT]):
 
     def pids(self) -> list[int]:
         """Give its processes, as the host numbers them. Raises WrongState where it does not run."""
-        return life.pids(self._keeping, self._kept)
+        return pids(self._keeping, self._kept)
 
     @overload
     def logs(self, *, stream: Literal[False] = False, **options: Unpack[LogOptions]) -> bytes: ...
@@ -192,7 +195,7 @@ class Container(Files, Joinable, Generic[ImageT]):
         or text as `docker logs` takes it. `follow` (default: as `stream`) goes on until it has ended; an iterator that
         does may be closed. Raises InvalidOption.
         """
-        directory = self._keeping.store.directory(self._kept)
+        directory = self._log_directory()
         return printed_logs(directory, ended=self._has_ended, stream=stream, **options)
 
     def log_lines(
@@ -206,7 +209,7 @@ class Container(Files, Joinable, Generic[ImageT]):
         follow: bool = False,
     ) -> Generator[LogLine, None, None] | Following[LogLine]:
         """Give the lines of its log, each with its stream and time; the arguments are those of `logs`. Close it."""
-        directory = self._keeping.store.directory(self._kept)
+        directory = self._log_directory()
         if not follow:
             return read_logs(directory, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
         return follow_logs(
@@ -239,7 +242,7 @@ class Container(Files, Joinable, Generic[ImageT]):
 
     def attach(self, *, stdin: bool = False, stdout: bool = True, stderr: bool = True) -> Attachment:
         """Take part in its streams from now on. Raises WrongState where it does not run."""
-        return Attachment(life.connect(self._keeping, self._kept), wanted(stdin, stdout, stderr))
+        return Attachment(life.connect(self._keeping, self._kept), wanted(self._kept, stdin, stdout, stderr))
 
     def resize(self, height: int, width: int) -> None:
         """Change the size of its terminal. Raises WrongState where it has none or does not run."""
@@ -321,6 +324,13 @@ class Container(Files, Joinable, Generic[ImageT]):
 
     def _open_root(self) -> Root:
         return open_root(self._keeping, self._kept)
+
+    def _log_directory(self) -> str:
+        """Give where its log is, whose rotated files are compressed where that was asked for."""
+        directory = self._keeping.store.directory(self._kept)
+        if check_create(options_from_document(self._kept.options))[1].compresses:
+            compress_rotated(directory)
+        return directory
 
     def _has_ended(self) -> bool:
         return not self.condition.is_running

@@ -24,6 +24,7 @@ from pyrt.errors import (
     InvalidOption,
     NotFound,
     ResourceBusy,
+    SyscallError,
     Unavailable,
     Unsupported,
     VolumeNotFound,
@@ -32,17 +33,18 @@ from pyrt.errors import (
 from pyrt.runtime.cgroups import Cgroup
 from pyrt.runtime.link import Link, Told
 from pyrt.runtime.protocol import Attach, Message, Order, Policy
+from pyrt.state import FileLock
 
 __all__ = [
     "cgroup",
     "change_options",
+    "check_owned",
     "clear",
     "condition",
     "connect",
     "is_over",
     "kill",
     "pause",
-    "pids",
     "remove",
     "settle",
     "start",
@@ -54,6 +56,7 @@ __all__ = [
 
 Waited = Literal["not-running", "next-exit", "removed"]
 _STOP_SECONDS = 10
+_KILLED = 137
 _KILL_SECONDS = 30.0
 _STOPPING = (signal.SIGKILL, signal.SIGTERM)
 _PAUSE_SECONDS = 0.05
@@ -131,7 +134,7 @@ def stop(
     now = condition(keeping, kept)
     if not now.is_running:
         return
-    _own(kept, "stopped by another process than the one that runs it")
+    check_owned(kept, "stopped by another process than the one that runs it")
     with suppress(WrongState, Unavailable), Link.connect(keeping.store.directory(kept), kept.name) as link:
         link.attach(Attach.STATUS)  # where its monitor is gone it has ended just now
         link.ask(Order.SIGNAL, number, 1)
@@ -152,7 +155,7 @@ def kill(keeping: Keeping[Any], kept: KeptContainer, number: str | int = signal.
     now = condition(keeping, kept)
     if not now.is_running or now.status == "restarting":
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
-    _own(kept, "killed by another process than the one that runs it")
+    check_owned(kept, "killed by another process than the one that runs it")
     code = errno.ESRCH
     with suppress(Unavailable), Link.connect(keeping.store.directory(kept), kept.name) as link:
         if number == signal.SIGKILL:
@@ -202,7 +205,8 @@ def wait(
             if code is not None and until != "removed":
                 return code
         elif until == "not-running" or (until == "removed" and is_over(keeping, kept)):
-            return now.exit_code or 0
+            lost = _KILLED if kept.has_run else 0  # who ran it was killed, and it with that
+            return lost if now.exit_code is None else now.exit_code
         else:
             time.sleep(_PAUSE_SECONDS)
 
@@ -241,6 +245,11 @@ def _await_end(link: Link, timeout: float | None, *, is_last: bool = True) -> To
 
 def pause(keeping: Keeping[Any], kept: KeptContainer) -> None:
     """Freeze everything in a container. Raises WrongState, and Unsupported without a cgroup that can."""
+    with _alone(keeping, kept):
+        _pause(keeping, kept)
+
+
+def _pause(keeping: Keeping[Any], kept: KeptContainer) -> None:
     now = condition(keeping, kept)
     if now.status != "running":
         raise WrongState(f"container {kept.name} is {now.status}, not running", have=now.status, want="running")
@@ -256,12 +265,21 @@ def pause(keeping: Keeping[Any], kept: KeptContainer) -> None:
 
 def unpause(keeping: Keeping[Any], kept: KeptContainer) -> None:
     """Let everything in a container go on. Raises WrongState where it is not paused."""
-    now = condition(keeping, kept)
-    if now.status != "paused":
-        raise WrongState(f"container {kept.name} is not paused", have=now.status, want="paused")
-    with cgroup(keeping, kept, now) as frozen:
-        frozen.thaw()
-    _note_pause(keeping, kept, is_paused=False)
+    with _alone(keeping, kept):
+        now = condition(keeping, kept)
+        if now.status != "paused":
+            raise WrongState(f"container {kept.name} is not paused", have=now.status, want="paused")
+        with cgroup(keeping, kept, now) as frozen:
+            frozen.thaw()
+        _note_pause(keeping, kept, is_paused=False)
+
+
+def _alone(keeping: Keeping[Any], kept: KeptContainer) -> FileLock:
+    """Keep others from pausing and unpausing it meanwhile: to freeze and to say so are two things."""
+    try:
+        return FileLock(f"{keeping.store.directory(kept)}/pausing")
+    except SyscallError as error:
+        raise ContainerNotFound(f"container {kept.name} has been removed meanwhile") from error
 
 
 def _note_pause(keeping: Keeping[Any], kept: KeptContainer, *, is_paused: bool) -> None:
@@ -295,7 +313,7 @@ def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrow
     """Lend the cgroup of a running container. Raises WrongState where it does not run, Unsupported without one."""
     if not now.is_running:
         raise WrongState(f"container {kept.name} is not running", have=now.status, want="running")
-    _own(kept, "looked into by another process than the one that runs it")
+    check_owned(kept, "looked into by another process than the one that runs it")
     try:
         return Borrowed(keeping.launching.cgroup(now.cgroup), kept.name)
     except NotFound as error:
@@ -307,37 +325,8 @@ def cgroup(keeping: Keeping[Any], kept: KeptContainer, now: Condition) -> Borrow
 
 def connect(keeping: Keeping[Any], kept: KeptContainer) -> Link:
     """Connect to the monitor of a running container. Raises WrongState where it does not run."""
-    _own(kept, "attached to by another process than the one that runs it")
+    check_owned(kept, "attached to by another process than the one that runs it")
     return Link.connect(keeping.store.directory(kept), kept.name)
-
-
-def pids(keeping: Keeping[Any], kept: KeptContainer) -> list[int]:
-    """Give the processes of a running container; without a cgroup those that come from its first one.
-
-    Raises WrongState where it does not run.
-    """
-    now = condition(keeping, kept)
-    if now.is_running:
-        _own(kept, "looked into by another process than the one that runs it")
-    try:
-        with cgroup(keeping, kept, now) as running:
-            return running.pids()
-    except Unsupported:
-        return _of_namespace(now.pid)
-
-
-def _of_namespace(first: int) -> list[int]:
-    """Give the processes that are in the PID namespace of `first`, or in one below it that it can see."""
-    try:
-        wanted = os.stat(f"/proc/{first}/ns/pid").st_ino
-    except OSError:
-        return []
-    found = []
-    for entry in os.listdir("/proc"):
-        with suppress(OSError):  # it ends at this moment, or is not this user's
-            if entry.isdecimal() and os.stat(f"/proc/{entry}/ns/pid").st_ino == wanted:
-                found.append(int(entry))
-    return sorted(found)
 
 
 def remove(keeping: Keeping[Any], kept: KeptContainer, *, force: bool = False, volumes: bool = False) -> None:
@@ -373,7 +362,8 @@ def change_options(keeping: Keeping[Any], kept: KeptContainer, **options: Any) -
     return keeping.store.change(kept.id, lambda now: replace(now, options={**now.options, **given}))
 
 
-def _own(kept: KeptContainer, what: str) -> None:
+def check_owned(kept: KeptContainer, what: str) -> None:
+    """Raise Unsupported for a container that another program runs, which is not to be `what`."""
     if kept.has_run:
         reason = "it is run by a program that waits for it, and ends with that; run it with detach=True"
         raise Unsupported(f"container {kept.name} to be {what}", reason)

@@ -12,7 +12,7 @@ from pyrt.container.sizes import size
 __all__ = ["LogConfig", "RestartPolicy", "parse_log_config", "parse_restart"]
 
 _NAMES = ("no", "on-failure", "always", "unless-stopped")
-_LOG_OPTIONS = frozenset({"max-size", "max-file", "mode", "max-buffer-size", "compress"})
+_LOG_OPTIONS = frozenset({"max-size", "max-file", "mode", "compress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,17 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    """How the log is kept: its size before it is rotated (0: never), how many files, whether a reader may miss some."""
+    """How the log is kept: its size before it is rotated (0: never), and how many files.
+
+    `is_blocking` says that the program waits for a slow attached reader, `compresses` that rotated files are compressed
+    by who reads the log or starts the container next.
+    """
 
     driver: str = "json-file"
     max_bytes: int = 0
     max_files: int = 1
     is_blocking: bool = True
+    compresses: bool = False
 
 
 def parse_restart(given: object) -> RestartPolicy:
@@ -74,9 +79,12 @@ def parse_log_config(given: Mapping[str, Any]) -> LogConfig:
     mode = options.get("mode", "blocking")
     if not files.isdecimal() or not 0 < int(files) <= 1000:
         fail("log_config", f"max-file is a number from 1 to 1000, not {files!r}")
+    compress = str(options.get("compress", is_local)).lower()
+    if compress not in ("true", "false"):
+        fail("log_config", f"compress is true or false, not {compress!r}")
     if mode not in ("blocking", "non-blocking"):
         fail("log_config", f"mode is blocking or non-blocking, not {mode!r}")
     max_bytes = 0 if str(limit) == "-1" else size(limit, "log_config")
     if int(files) > 1 and not max_bytes:
         fail("log_config", "max-file needs max-size")
-    return LogConfig(driver, max_bytes, int(files), mode == "blocking")
+    return LogConfig(driver, max_bytes, int(files), mode == "blocking", compress == "true")

@@ -113,7 +113,10 @@ def make_monitor(program: int | str, keep: Keep) -> tuple[Link, int]:
         finally:
             os.close(pidfd)
         theirs.close()
-        return link, link.expect(Message.HELLO).a
+        told = link.expect(Message.HELLO, Message.FAILED)
+        if told.kind is Message.FAILED:
+            raise_packed(told.content)
+        return link, told.a
     except BaseException:
         link.close()
         raise

@@ -59,7 +59,7 @@ class Records(Generic[T]):
     def put(self, tx: Transaction, key: str, value: T) -> None:
         """Set the value of a key, in a write transaction."""
         tx.require_write()
-        packed = msgpack.packb(self._encode(value), use_bin_type=True)
+        packed = msgpack.packb(self._encode(value), use_bin_type=True, unicode_errors="surrogateescape")
         statement = "INSERT OR REPLACE INTO records (kind, key, version, value) VALUES (?, ?, ?, ?)"
         tx.execute(statement, self._kind, key, self._version, packed)
 
@@ -83,7 +83,7 @@ class Records(Generic[T]):
                 what, f"a newer pyrt wrote it (version {version}, this one knows {self._version}): upgrade"
             )
         try:
-            document = msgpack.unpackb(packed, raw=False, strict_map_key=False)
+            document = msgpack.unpackb(packed, raw=False, strict_map_key=False, unicode_errors="surrogateescape")
             for step in range(version, self._version):
                 document = self._upgrades[step](document)
             return self._decode(document)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,24 @@ def test_files_while_it_runs_and_when_it_has_ended(store: Engine) -> None:
     container.fs.write_text("/etc/two", "2")
     container.start()
     assert container.exec_run("cat /etc/one /etc/two").output == b"12"
+
+
+@pytest.mark.needs("root")
+def test_many_who_pause_and_unpause_at_once(store: Engine) -> None:
+    container = store.containers.run(IMAGE, FOREVER, detach=True)
+
+    def toggle() -> None:
+        for _ in range(5):
+            for verb in (container.pause, container.unpause):
+                with suppress(WrongState):
+                    verb()
+
+    threads = [threading.Thread(target=toggle) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    if container.status == "paused":
+        container.unpause()
+    assert container.exec_run("true", timeout=30).exit_code == 0

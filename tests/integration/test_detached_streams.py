@@ -115,3 +115,36 @@ def test_logs(store: Engine) -> None:
     assert container.logs(stderr=False) == b"one\nthree\n"
     assert container.logs(tail=1) == b"three\n"
     assert [(line.stream, line.text) for line in container.log_lines(stdout=False)] == [("stderr", b"two\n")]
+
+
+def test_rotated_files_are_compressed_where_that_was_asked_for(store: Engine) -> None:
+    config = {"Type": "json-file", "Config": {"max-size": "20k", "max-file": "4", "compress": "true"}}
+    container = store.containers.run(IMAGE, sh("seq 1 900"), log_config=config, detach=True)
+    container.wait(30)
+
+    said = container.logs()
+
+    assert said == "".join(f"{number}\n" for number in range(1, 901)).encode()
+    directory = store.root / "containers" / container.id
+    assert [path.read_bytes()[:2] == b"\x1f\x8b" for path in sorted(directory.glob("log*"))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_reader_may_miss_something_where_that_was_asked_for(store: Engine) -> None:
+    config = {"Type": "none", "Config": {"mode": "non-blocking"}}
+    container = store.containers.create(IMAGE, sh("head -c 9000000 /dev/zero"), log_config=config)
+    with container.start(attach=True) as attached:
+        assert container.wait(30) == {"StatusCode": 0}
+        assert len(b"".join(piece for _, piece in attached)) < 9000000
+
+
+def test_words_of_no_encoding(store: Engine) -> None:
+    container = store.containers.run(IMAGE, ["printf", "%s", "\udcff"], detach=True)
+    container.wait(30)
+
+    assert container.command == ("printf", "%s", "\udcff")
+    assert container.logs() == "\ufffd".encode()
