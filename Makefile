@@ -56,7 +56,7 @@ test-user: # the integration tests as an ordinary user, from root
 	PYRT_MUST_WORK=$(PYRT_MUST_WORK_USER) .ci/as-user $(PYTEST) -p no:cacheprovider tests/integration tests/hostile
 
 # Everything there is ten times slower, so: what asks for cgroup v2, and of the rest what a container is made of.
-VM_TESTS := $(addprefix tests/integration/test_,isolation.py identity.py process.py rights.py proc_dev.py chains.py)
+VM_TESTS := $(addprefix tests/integration/test_,isolation.py identity.py process.py rights.py proc_dev.py chains.py detached.py)
 VM_PYTEST := $(PYTEST) -p no:cacheprovider --timeout 600
 
 test-vm: # on another kernel, with cgroup v2, in a throw-away virtual machine: as root and as a user with a delegated cgroup
