@@ -93,6 +93,7 @@ def test_a_container_whose_files_are_gone_says_so_and_can_be_removed(store: Engi
     assert store.containers.list(all=True) == []
 
 
+@pytest.mark.needs("root")  # for a cgroup
 def test_a_container_that_is_paused_at_the_wrong_moment_can_be_stopped(store: Engine) -> None:
     container = store.containers.run(IMAGE, FOREVER, detach=True)
     with Link.connect(str(place(store, container)), "box") as link:
@@ -106,6 +107,7 @@ def test_a_container_that_is_paused_at_the_wrong_moment_can_be_stopped(store: En
     assert container.status == "exited"
 
 
+@pytest.mark.needs("root")  # for a cgroup
 def test_who_is_killed_while_it_is_paused_is_restarted_thawed(store: Engine) -> None:
     container = store.containers.run(IMAGE, FOREVER, restart_policy="always", detach=True)
     first = container.condition.pid
@@ -288,6 +290,7 @@ def test_what_a_killed_monitor_left_is_gone_before_another_start(store: Engine) 
         container.start()
 
 
+@pytest.mark.needs("root")  # for a cgroup
 def test_one_that_ends_while_it_is_looked_into_is_in_the_wrong_state(store: Engine) -> None:
     container = store.containers.run(IMAGE, FOREVER, detach=True)
     with (
