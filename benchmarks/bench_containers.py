@@ -1,4 +1,4 @@
-"""Containers that outlive their caller, from Python, beside `docker run -d`, in one interleaved run."""
+"""Containers that outlive their caller, beside `docker run -d` and `docker exec`, in one interleaved run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from benchmarks.timer import Timer
 __all__ = ["run"]
 
 _LISTED = 1000
+_EXEC, _DOCKER_EXEC = "pyrt exec (command)", "docker exec (command)"
 _LIFE, _RUN, _DOCKER = "create + start + wait + remove", "run", "docker run -d + wait + rm"
 
 
@@ -21,10 +22,10 @@ def run(options: Options) -> list[Row]:
     with ExitStack() as stack:
         try:
             made = stack.enter_context(fixtures())
-            timer = stack.enter_context(Timer(bytecode=made.top / "bytecode"))
+            root = str(made.top / "engine")
+            timer = stack.enter_context(Timer(bytecode=made.top / "bytecode", variables={"PYRT_ROOT": root}))
         except Missing as reason:
             return [missing("containers", reason)]
-        root = str(made.top / "engine")
         timer.ask("call", function="container_verbs:bring", root=root, archive=str(made.archive()))
         try:
             inside = stack.enter_context(peers.world(made))
@@ -33,6 +34,7 @@ def run(options: Options) -> list[Row]:
         except Missing as reason:
             docker, rows = None, [missing(_DOCKER, reason)]
         rows += _lives(root, timer, inside if docker else None, docker, options)
+        rows += _execs(root, timer, inside if docker else None, docker, options)
         rows += _many(root, timer, inside if docker else None, docker, options)
         rows += _looks(root, timer, options)
     return rows + _targets({each["name"]: each["value"] for each in rows if each["value"] is not None})
@@ -63,6 +65,22 @@ def _lives(root: str, timer: Timer, inside: Timer | None, docker: list[str] | No
         script += f" && {' '.join(docker)} wait $id && {' '.join(docker)} rm $id"
         cases.append(Case(_DOCKER, lambda runs: inside.spawn(["/bin/sh", "-c", script], runs), batch=1))
     series = interleave(cases, options.rounds(full=15, quick=4))
+    return [row(name, times, "ms", scale=1e3) for name, times in series.items()]
+
+
+def _execs(root: str, timer: Timer, inside: Timer | None, docker: list[str] | None, options: Options) -> list[Row]:
+    """Time the commands that start a further program: a new client each time, in a container that is there already."""
+    id = timer.ask("call", function="container_verbs:sleeper", root=root, options=peers.pyrt_options())
+    command = [peers.pyrt_program(), "exec", id, "/bin/nop"]
+    cases = [Case(_EXEC, lambda runs: timer.spawn(command, runs), batch=5)]
+    if docker and inside:
+        inside.spawn([*docker, "run", "-d", "--name=sleeper", *_limits(), "nop:latest", "/bin/sleep", "600"], 1)
+        peer = [*docker, "exec", "sleeper", "/bin/nop"]
+        cases.append(Case(_DOCKER_EXEC, lambda runs: inside.spawn(peer, runs), batch=5))
+    series = interleave(cases, options.rounds(full=10, quick=4))
+    timer.ask("call", function="container_verbs:remove", root=root, id=id)
+    if docker and inside:
+        inside.spawn([*docker, "rm", "-f", "sleeper"], 1)
     return [row(name, times, "ms", scale=1e3) for name, times in series.items()]
 
 
@@ -101,7 +119,7 @@ _QUESTIONS = {"list": f"list of {_LISTED}", "inspect": "inspect", "usage": "usag
 
 
 def _targets(value: dict[str, float]) -> list[Row]:
-    wanted = [(_LIFE, _RUN, 3.0), (_LIFE, _DOCKER, 0.1)]
+    wanted = [(_LIFE, _RUN, 3.0), (_LIFE, _DOCKER, 0.1), (_EXEC, _DOCKER_EXEC, 0.4)]
     many = next((name for name in value if name.endswith("started at once") and not name.startswith("docker")), "")
     wanted.append((many, f"docker: {many}", 0.1))
     rows = [

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-__all__ = ["at_once", "bring", "life", "looks", "pauses", "run"]
+__all__ = ["at_once", "bring", "life", "looks", "pauses", "remove", "run", "sleeper"]
 
 _IMAGE = "nop:latest"
 _SLEEP = ["/bin/sleep", "600"]
@@ -66,6 +66,24 @@ def at_once(root: str, options: dict[str, Any], count: int) -> dict[str, float]:
         idle = sum(map(_ticks, monitors)) - before
         list(pool.map(lambda each: each.remove(force=True), made))
     return {"us": us, "pss_kib": pss_kib, "idle_ticks": idle}
+
+
+def sleeper(root: str, options: dict[str, Any]) -> str:
+    """Start a container that sleeps, and give its id."""
+    import pyrt
+
+    with pyrt.Engine(root) as engine:
+        container = engine.containers.create(_IMAGE, _SLEEP, **options)
+        container.start()
+        return container.id
+
+
+def remove(root: str, id: str) -> None:
+    """Remove a container, whether it runs or not."""
+    import pyrt
+
+    with pyrt.Engine(root) as engine:
+        engine.containers.get(id).remove(force=True)
 
 
 def looks(root: str, count: int, runs: int) -> dict[str, list[float]]:

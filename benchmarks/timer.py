@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,10 +29,13 @@ class Timer:
     """The near end: start the far end with `prefix` before its command line, ask it, and end it on close.
 
     Interpreters that it times keep their bytecode below `bytecode`, as an installed package does beside its sources.
+    `variables` are further ones of the environment of what it times.
     """
 
-    def __init__(self, prefix: Sequence[str] = (), *, bytecode: Path | None = None) -> None:
-        environment = dict(os.environ)
+    def __init__(
+        self, prefix: Sequence[str] = (), *, bytecode: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        environment = {**os.environ, **(variables or {})}
         repository = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [repository, environment.get("PYTHONPATH")]))
         if bytecode is not None:

@@ -22,7 +22,8 @@ _MENDS = {"paused": "unpause it first", "restarting": "wait until it is running"
 @click.pass_obj
 def command(root: str | None, name: str, no_stdin: bool, sig_proxy: bool, detach_keys: str) -> int:
     """Take part in the streams of a container that runs, until its end; the exit code is its."""
-    from pyrt.cli.session import Session, check_terminal
+    from pyrt.cli.run import check_terminal
+    from pyrt.cli.session import Session
     from pyrt.cli.signals import Inbox
 
     keys = parse_keys(detach_keys)

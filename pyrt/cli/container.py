@@ -13,6 +13,7 @@ VERBS = {
     "commit": "Make an image of a container.",
     "create": "Make a container without starting it.",
     "diff": "List what a container's program has changed.",
+    "exec": "Run a further program in a container that runs.",
     "export": "Write the files of a container as a tar.",
     "inspect": "Show what containers are.",
     "kill": "Kill containers, or send them another signal.",

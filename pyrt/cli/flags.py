@@ -12,7 +12,7 @@ from typing import Any
 from pyrt.cli import values
 from pyrt.cli.arguments import Flag
 
-__all__ = ["BY_NAME", "FLAG_OF_OPTION", "REFUSED", "SECTIONS"]
+__all__ = ["BY_NAME", "FLAG_OF_OPTION", "REFUSED", "SECTIONS", "many", "one", "switch"]
 
 Reader = Callable[[str, str], Any]
 
@@ -168,6 +168,7 @@ FLAG_OF_OPTION: Mapping[str, str] = {
     "mounts": "--volume/--mount",
     "image": "IMAGE",
     "args": "COMMAND",
+    "workdir": "--workdir",  # of `pyrt exec`
     "root": "--root",
     "landlock": "--landlock-ro/--landlock-rw",
 }

@@ -22,13 +22,14 @@ class Verbatim(click.Command):
         return []
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a flag, or the name of an image until there is one."""
-        from pyrt.cli.complete import image_names
-        from pyrt.cli.flags import BY_NAME
+        """Complete a flag, or the name of an image, or of a container for `exec`."""
+        from pyrt.cli import complete, exec_flags, flags
 
+        is_exec = self.name == "exec"
         if not incomplete.startswith("-"):
-            return image_names(ctx, None, incomplete)
-        return [CompletionItem(name, help=flag.help) for name, flag in BY_NAME.items() if name.startswith(incomplete)]
+            return (complete.container_names if is_exec else complete.image_names)(ctx, None, incomplete)
+        by_name = (exec_flags if is_exec else flags).BY_NAME
+        return [CompletionItem(name, help=flag.help) for name, flag in by_name.items() if name.startswith(incomplete)]
 
 
 @click.pass_obj
@@ -47,7 +48,15 @@ def create(root: str | None, words: list[str]) -> int:
     return create(words, root)
 
 
-VERBATIM = {"create": create, "run": run}
+@click.pass_obj
+def exec(root: str | None, words: list[str]) -> int:
+    """Hand the words to `pyrt exec`."""
+    from pyrt.cli.exec import exec
+
+    return guarded(lambda: exec(words, root))
+
+
+VERBATIM = {"create": create, "exec": exec, "run": run}
 
 
 class Verbs(click.Group):
@@ -75,7 +84,7 @@ class Verbs(click.Group):
         name = self._aliases.get(cmd_name, cmd_name)
         if name not in self.verbs:
             return None
-        if name in VERBATIM:
+        if name in VERBATIM and name not in self._modules:
             return Verbatim(name, short_help=self.verbs[name], callback=VERBATIM[name], add_help_option=False)
         module, _, attribute = self._modules.get(name, name).partition(":")
         verb: click.Command = getattr(import_module(f"pyrt.cli.{module}"), attribute or "command")

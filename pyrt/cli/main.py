@@ -1,7 +1,7 @@
 """The program `pyrt`.
 
-`pyrt run` is the one verb whose start-up counts, and it reads its own words (docker's rules are not click's), so click
-is loaded for everything else only, and rich for a table on a terminal.
+`pyrt run` and `pyrt exec` are the verbs whose start-up counts, and they read their own words (docker's rules are not
+click's), so click is loaded for everything else only, and rich for a table on a terminal.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(words: Sequence[str]) -> int:
     """Give the exit code of the verb that the words begin with."""
-    if words[:1] == ["run"]:
-        gc.disable()  # it ends with its container, and makes no cycles that grow
-        return guarded(lambda: _run(words[1:]))
+    quick = {"run": _run, "exec": _exec}.get(words[0]) if words else None
+    if quick is not None:
+        gc.disable()  # it ends with its program, and makes no cycles that grow
+        return guarded(lambda: quick(words[1:]))
     return guarded(lambda: _dispatch(words), REFUSED)
 
 
@@ -77,6 +78,12 @@ def _run(words: Sequence[str]) -> int:
     from pyrt.cli.run import run
 
     return run(words)
+
+
+def _exec(words: Sequence[str]) -> int:
+    from pyrt.cli.exec import exec
+
+    return exec(words)
 
 
 def _dispatch(words: Sequence[str]) -> int:

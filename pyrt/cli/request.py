@@ -14,7 +14,7 @@ from pyrt.errors import InvalidOption
 if TYPE_CHECKING:
     from pyrt.container import CreateOptions
 
-__all__ = ["Request", "read_request"]
+__all__ = ["Request", "collect", "joined_environment", "read_request"]
 
 ALL_STREAMS = frozenset({"stdin", "stdout", "stderr"})
 _KEPT = frozenset("restart_policy stop_timeout log_driver log_options cidfile".split())
@@ -120,12 +120,18 @@ def collect(given: Sequence[Given]) -> dict[str, Any]:
     return values
 
 
+def joined_environment(values: Mapping[str, Any]) -> dict[str, str | None]:
+    """Give all variables: those of files, and over them what is said in words."""
+    variables = [*values.get("environment_files", ()), *values.get("environment", ())]
+    return {name: value for mapping in variables for name, value in mapping.items()}
+
+
 def run_options(values: Mapping[str, Any]) -> RunOptions:
     """Give the options of the container: files before what is said in words, lists of pairs as mappings."""
     options = {name: value for name, value in values.items() if name not in _OWN}
-    variables = [*options.pop("environment_files", ()), *options.pop("environment", ())]
-    if variables:
-        options["environment"] = {name: value for mapping in variables for name, value in mapping.items()}
+    options.pop("environment_files", None)
+    if variables := joined_environment(values):
+        options["environment"] = variables
     if files := options.pop("label_files", ()):
         options["labels"] = [*(label for labels in files for label in labels), *options.get("labels", ())]
     for name in ("sysctls", "storage_opt"):

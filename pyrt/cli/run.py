@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pyrt.cli.terminal import Raw
     from pyrt.image import OnProgress, Progress
 
-__all__ = ["exit_code", "pulling", "run", "terminal_size"]
+__all__ = ["Part", "Session", "check_terminal", "exit_code", "pulling", "run", "terminal_size"]
 
 TIMED_OUT = 124
 OUT_OF_MEMORY = 137
@@ -41,6 +42,21 @@ class NotATerminal(InvalidOption):
     """-it where stdin is no terminal."""
 
     exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How this process takes part in a program: `reads` passes stdin on, `timeout` is in seconds.
+
+    `whole` is what three signals that insist, or the timeout, end: the container, or a program in one.
+    """
+
+    tty: bool
+    reads: bool
+    sig_proxy: bool = True
+    timeout: float | None = None
+    output_limit_bytes: int | None = None
+    whole: str = "container"
 
 
 def run(words: Sequence[str], root: str | None = None) -> int:
@@ -55,12 +71,18 @@ def run(words: Sequence[str], root: str | None = None) -> int:
         from pyrt.cli.create import detach
 
         return detach(request, root)
-    if request.tty and _reads(request) and not os.isatty(0):
-        raise NotATerminal("the input device is not a TTY")
+    check_terminal(has_tty=request.tty, reads=_reads(request))
     with Inbox() as inbox, Engine(root) as engine, _start(engine, request, inbox) as process:
-        session = Session(process, request)
+        part = Part(request.tty, _reads(request), request.sig_proxy, request.timeout, request.output_limit_bytes)
+        session = Session(process, part)
         session.follow(inbox)
         return session.interrupted or exit_code(process)
+
+
+def check_terminal(*, has_tty: bool, reads: bool) -> None:
+    """Refuse to type into a program's terminal from anything else than a terminal."""
+    if has_tty and reads and not os.isatty(0):
+        raise NotATerminal("the input device is not a TTY")
 
 
 def _reads(request: Request) -> bool:
@@ -109,24 +131,24 @@ def pulling(request: Request, inbox: Inbox | None = None) -> Iterator[OnProgress
 
 
 class Session:
-    """A container while it runs, and the streams, the terminal and the signals of this process around it.
+    """A program while it runs, and the streams, the terminal and the signals of this process around it.
 
     `interrupted` is the exit code of a run that a signal ended without being passed on, else 0.
     """
 
-    def __init__(self, process: Process, request: Request) -> None:
+    def __init__(self, process: Process, part: Part) -> None:
         self._process = process
-        self._request = request
+        self._part = part
         self._asked_to_end = 0
         self._raw: Raw | None = None
         self.interrupted = 0
 
     def follow(self, inbox: Inbox) -> None:
-        """Take part in the container until it ends. However this is left, the terminal is as it was."""
-        request, process = self._request, self._process
+        """Take part in the program until it ends. However this is left, the terminal is as it was."""
+        part, process = self._part, self._process
         with ExitStack() as stack:
             inputs = []
-            if request.tty and process.stdin is not None and _reads(request):
+            if part.tty and part.reads and process.stdin is not None:
                 from pyrt.cli.terminal import Raw  # termios is loaded where there is a terminal
 
                 self._raw = stack.enter_context(Raw(0))
@@ -134,10 +156,10 @@ class Session:
                 inputs = [Copy(0, master, own=master)]
             inbox.is_served = True
             self._resize()  # it may have changed since it was asked for the start
-            follow(process, inbox, self._on_signal, inputs=inputs, outputs=self._outputs(), timeout=request.timeout)
+            follow(process, inbox, self._on_signal, inputs=inputs, outputs=self._outputs(), timeout=part.timeout)
 
     def _outputs(self) -> list[Copy]:
-        limit = self._request.output_limit_bytes
+        limit = self._part.output_limit_bytes
         return [
             Copy(stream.fileno(), target, own=stream.fileno(), clip=None if limit is None else Clip(limit))
             for target, stream in ((1, self._process.stdout), (2, self._process.stderr))
@@ -146,25 +168,25 @@ class Session:
 
     def _on_signal(self, number: int) -> None:
         process = self._process
-        if self._request.tty and number in (signal.SIGWINCH, signal.SIGCONT):
+        if self._part.tty and number in (signal.SIGWINCH, signal.SIGCONT):
             if number == signal.SIGCONT and self._raw is not None:
                 self._raw.set()
             self._resize()
             return
-        if not self._request.sig_proxy:
+        if not self._part.sig_proxy:
             if number in ENDING:
                 self.interrupted = self.interrupted or 128 + number
                 process.kill()
             return
         self._asked_to_end += number in INSISTING
         if self._asked_to_end == PATIENCE and process.returncode is None:
-            complain(f"got {PATIENCE} SIGINT or SIGTERM: the container is killed")
+            complain(f"got {PATIENCE} SIGINT or SIGTERM: the {self._part.whole} is killed")
             process.kill()
         else:
             process.send_signal(number)
 
     def _resize(self) -> None:
-        now = terminal_size() if self._request.tty else None
+        now = terminal_size() if self._part.tty else None
         if now is not None and self._process.returncode is None:
             self._process.resize(*now)
 

@@ -20,24 +20,12 @@ from pyrt.cli.run import terminal_size
 from pyrt.cli.signals import ENDING, INSISTING, PATIENCE, Inbox
 from pyrt.cli.terminal import Raw
 from pyrt.container import Attachment, Container
-from pyrt.errors import InvalidArgument, InvalidOption, Unavailable, WrongState
+from pyrt.errors import InvalidArgument, Unavailable, WrongState
 from pyrt.image import Image
 
-__all__ = ["Session", "check_terminal"]
+__all__ = ["Session"]
 
 LEFT = "read escape sequence"  # docker's words
-
-
-class NotATerminal(InvalidOption):
-    """The standard input of a terminal's program is to be attached, and there is no terminal here."""
-
-    exit_code = 1
-
-
-def check_terminal(*, has_tty: bool, reads: bool) -> None:
-    """Refuse to type into a program's terminal from anything else than a terminal."""
-    if has_tty and reads and not os.isatty(0):
-        raise NotATerminal("the input device is not a TTY")
 
 
 class Session:

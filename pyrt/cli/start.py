@@ -34,7 +34,8 @@ def command(root: str | None, names: tuple[str, ...], attach: bool, interactive:
 
 
 def _start_attached(container: Container[Image], interactive: bool, keys: bytes) -> int:
-    from pyrt.cli.session import Session, check_terminal
+    from pyrt.cli.run import check_terminal
+    from pyrt.cli.session import Session
     from pyrt.cli.signals import Inbox
 
     config = container.attrs["Config"]

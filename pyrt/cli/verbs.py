@@ -25,6 +25,7 @@ VERBS = {
     "diff": "List what a container's program has changed.",
     "doctor": "Say what works on this host, what does not, why, and what would change that.",
     "events": "Show what happens, as it happens.",
+    "exec": "Run a further program in a container that runs.",
     "export": "Write the files of a container as a tar.",
     "history": "Show the history of an image.",
     "image": "List, move, keep and remove images.",

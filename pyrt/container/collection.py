@@ -8,7 +8,6 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from pyrt.container import life
 from pyrt.container.container import Container
-from pyrt.container.container_filters import Chooser
 from pyrt.container.create_options import CreateOptions
 from pyrt.container.keeping import Keeping
 from pyrt.container.output import output_of
@@ -130,6 +129,8 @@ class ContainerCollection(Generic[ImageT]):
         `filters` are docker's: id, name (a regular expression), label, status, exited, ancestor, before, since.
         Raises InvalidOption for another.
         """
+        from pyrt.container.container_filters import Chooser
+
         chooser = Chooser.read(filters or {}, self._keeping.store)
         if all:
             life.clear(self._keeping)
@@ -146,6 +147,8 @@ class ContainerCollection(Generic[ImageT]):
 
     def prune(self, filters: Mapping[str, Any] | None = None) -> tuple[str, ...]:
         """Remove all containers that do not run; give their ids. `filters` are label and until."""
+        from pyrt.container.container_filters import Chooser
+
         chooser = Chooser.read(filters or {}, self._keeping.store)
         removed = []
         for container in self.list(all=True):

@@ -15,21 +15,20 @@ from pyrt.container.create_options import check_create
 from pyrt.container.documents import options_from_document
 from pyrt.container.files import Files, open_root
 from pyrt.container.keeping import Keeping
-from pyrt.container.log_compression import compress_rotated
-from pyrt.container.logs import LogLine, LogOptions, follow_logs, printed_logs, read_logs
 from pyrt.container.processes import pids
 from pyrt.container.record import KeptContainer
 from pyrt.container.wishes import read_name
 from pyrt.errors import ContainerNotFound, Unsupported, WrongState
-from pyrt.layer import Change, Root
-from pyrt.runtime.cgroups import Usage
 from pyrt.runtime.exec import Target
 from pyrt.runtime.joinable import Joinable
 from pyrt.runtime.process import Process
-from pyrt.state import Following, Moment
 
 if TYPE_CHECKING:
+    from pyrt.container.logs import LogLine, LogOptions
     from pyrt.container.update import Limits
+    from pyrt.layer import Change, Root
+    from pyrt.runtime.cgroups import Usage
+    from pyrt.state import Following, Moment
 
 __all__ = ["Container"]
 
@@ -195,6 +194,8 @@ class Container(Files, Joinable, Generic[ImageT]):
         or text as `docker logs` takes it. `follow` (default: as `stream`) goes on until it has ended; an iterator that
         does may be closed. Raises InvalidOption.
         """
+        from pyrt.container.logs import printed_logs
+
         directory = self._log_directory()
         return printed_logs(directory, ended=self._has_ended, stream=stream, **options)
 
@@ -209,6 +210,8 @@ class Container(Files, Joinable, Generic[ImageT]):
         follow: bool = False,
     ) -> Generator[LogLine, None, None] | Following[LogLine]:
         """Give the lines of its log, each with its stream and time; the arguments are those of `logs`. Close it."""
+        from pyrt.container.logs import follow_logs, read_logs
+
         directory = self._log_directory()
         if not follow:
             return read_logs(directory, stdout=stdout, stderr=stderr, since=since, until=until, tail=tail)
@@ -327,6 +330,8 @@ class Container(Files, Joinable, Generic[ImageT]):
 
     def _log_directory(self) -> str:
         """Give where its log is, whose rotated files are compressed where that was asked for."""
+        from pyrt.container.log_compression import compress_rotated
+
         directory = self._keeping.store.directory(self._kept)
         if check_create(options_from_document(self._kept.options))[1].compresses:
             compress_rotated(directory)

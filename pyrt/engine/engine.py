@@ -46,7 +46,7 @@ class Engine:
     ) -> None:
         self._closed = True
         self._root = open_root(default_root() if root is None else os.path.abspath(root))
-        self._rooms = Rooms(self._root, registries, cgroup_parent)
+        self._rooms = Rooms(self._root, registries, cgroup_parent, owner=self)
         if cgroup_parent is not None:  # said here where it is wrong; else nothing about containers is loaded so far
             self._rooms.runtime  # noqa: B018
         self._owner = os.getpid()

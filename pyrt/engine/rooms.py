@@ -29,7 +29,10 @@ __all__ = ["Rooms"]
 class Rooms:
     """What an engine consists of: runtime, images, kept containers, and the state below them. Thread-safe."""
 
-    def __init__(self, root: str, registries: RegistryOptions | None, cgroup_parent: str | None) -> None:
+    def __init__(
+        self, root: str, registries: RegistryOptions | None, cgroup_parent: str | None, *, owner: object
+    ) -> None:
+        self._owner = owner  # lives as long as a collection or a process that works with these rooms
         self._root = root
         self._registries = registries
         self._cgroup_parent = cgroup_parent

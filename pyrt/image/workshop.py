@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pyrt.image.store import ImageStore
-from pyrt.layer import Trees
-from pyrt.oci.digest import Digest
-
 if TYPE_CHECKING:
     from pyrt.image.record import StoredImage
+    from pyrt.image.store import ImageStore
+    from pyrt.layer import Trees
+    from pyrt.oci.digest import Digest
     from pyrt.registry import RegistryClient, RegistryOptions
     from pyrt.state import Database, Transaction
 
@@ -100,6 +99,7 @@ class Workshop:
 
     def _open(self) -> ImageStore:
         from pyrt.content import LocalStore
+        from pyrt.image.store import ImageStore
         from pyrt.snapshot import Layers
         from pyrt.state import Leases
 

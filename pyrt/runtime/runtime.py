@@ -379,5 +379,6 @@ def explain(error: SyscallError, process: ProcessSpec, argument: str = "working_
         hint = " (is it a script without #! or for another architecture?)" if error.errno == errno.ENOEXEC else ""
         return CommandError(f"{program} cannot be executed: {error.detail or reason}{hint}", exit_code=126)
     if error.op == "chdir" or (error.filename == process.cwd and error.op in ("mkdir", "openat2", "open")):
-        return CommandError(f"{argument} {process.cwd} cannot be entered: {error.detail or reason}", exit_code=126)
+        why = f"{reason} ({error.detail})" if error.detail else reason
+        return CommandError(f"{argument} {process.cwd} cannot be entered: {why}", exit_code=126)
     return error

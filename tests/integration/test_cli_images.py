@@ -192,7 +192,7 @@ def test_rmi_goes_on_after_what_is_not_there(pyrt: Pyrt) -> None:
     done = pyrt("rmi", "nothing", "some:1")
 
     assert (done.returncode, done.stdout) == (1, "Untagged: some:1\n")
-    assert done.stderr.startswith("pyrt: no such object: nothing")
+    assert done.stderr.startswith("pyrt: no such image: nothing")
     assert pyrt("rmi", "-f", "nothing").returncode == 0
     lines = pyrt.ok("rmi", "some:2").splitlines()
     assert lines[:2] == ["Untagged: some:2", f"Deleted: {id}"]
