@@ -48,6 +48,8 @@ def make_postgres(top: Path, rootfs: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             shutil.copy(path, target)
+    (top / DATA.lstrip("/")).mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chown(top / DATA.lstrip("/"), USER, USER)
     with (top / "etc/passwd").open("a") as file:
         file.write(f"postgres:x:{USER}:{USER}::{DATA}:/bin/sh\n")
     with (top / "etc/group").open("a") as file:
@@ -67,57 +69,67 @@ def store(public_directory: Path, public_rootfs: Path) -> Iterator[Engine]:
         yield engine
         for container in engine.containers.list(all=True):
             container.remove(force=True)
+        engine.volumes.prune(filters={"all": True})
         engine.images.prune(all=True)
     shutil.rmtree(root)
 
 
-@pytest.fixture
-def directory(scratch: Path) -> Path:
-    """The directory of the host that holds the data; it belongs to the server's user."""
-    made = scratch / "data"
-    made.mkdir(mode=0o700)
-    os.chown(made, USER, USER)
-    return made
+def psql(server: Container[Image], query: str, database: str = "postgres") -> str:
+    """Ask the server by its socket, from a program in its container."""
+    done = server.exec_run(["psql", "-h", DATA, "-Atqc", query, database], timeout=60)
+    assert done.exit_code == 0, done.output
+    return bytes(done.output).decode().strip()
 
 
-def psql(store: Engine, directory: Path, query: str) -> str:
-    """Ask the server by its socket, from a container of its own."""
-    command = ["psql", "-h", DATA, "-U", "postgres", "-Atqc", query]
-    done = store.run(NAME, command, volumes={str(directory): {"bind": DATA}}, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout).strip()
-
-
-def await_server(store: Engine, container: Container[Image], directory: Path) -> None:
+def await_server(server: Container[Image]) -> None:
     def is_ready() -> bool:
-        assert container.status == "running", container.condition
-        command = ["pg_isready", "-q", "-h", DATA]
-        return store.run(NAME, command, volumes={str(directory): {"bind": DATA}}, timeout=60).returncode == 0
+        assert server.status == "running", server.condition
+        return server.exec_run(["pg_isready", "-q", "-h", DATA], timeout=60).exit_code == 0
 
     eventually(is_ready, "the server does not become ready")
 
 
-def test_a_server_keeps_what_it_was_told(store: Engine, directory: Path) -> None:
-    volumes = [f"{directory}:{DATA}"]
-    initdb = store.containers.run(NAME, ["initdb", "-D", f"{DATA}/main", "-A", "trust"], volumes=volumes, detach=True)
-    assert initdb.wait(120) == {"StatusCode": 0}
-    initdb.remove()
-    server = store.containers.run(NAME, SERVER, volumes=volumes, name="server", shm_size="64m", detach=True)
-    await_server(store, server, directory)
-    psql(store, directory, "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 1000) g")
+def run_server(store: Engine, volume: str) -> Container[Image]:
+    """Make a cluster in a volume that comes to be, and start its server."""
+    volumes = [f"{volume}:{DATA}"]
+    store.containers.run(NAME, ["initdb", "-D", f"{DATA}/main", "-A", "trust"], volumes=volumes, remove=True)
+    server = store.containers.run(NAME, SERVER, volumes=volumes, name=volume, shm_size="64m", detach=True)
+    await_server(server)
+    return server
+
+
+def test_a_server_keeps_what_it_was_told(store: Engine) -> None:
+    server = run_server(store, "data")
+    psql(server, "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 1000) g")
 
     server.stop(60)
     assert (server.status, server.exit_code) == ("exited", 0)  # a fast shutdown, and no SIGKILL
     server.start()
-    await_server(store, server, directory)
-    psql(store, directory, "INSERT INTO t SELECT generate_series(1001, 2000)")
+    await_server(server)
+    psql(server, "INSERT INTO t SELECT generate_series(1001, 2000)")
     server.kill()
     assert server.exit_code == 137
-    server.start()
-    await_server(store, server, directory)
+    server.restart(60)
+    await_server(server)
 
-    assert psql(store, directory, "SELECT count(*), sum(n) FROM t") == "2000|2001000"
-    log = (store.root / "containers" / server.id / "log").read_text()
-    assert "received fast shutdown request" in log
-    assert "automatic recovery in progress" in log
+    assert psql(server, "SELECT count(*), sum(n) FROM t") == "2000|2001000"
+    log = server.logs()
+    assert b"received fast shutdown request" in log
+    assert b"automatic recovery in progress" in log
+
+
+def test_a_backup_by_exec_is_the_whole_of_it(store: Engine) -> None:
+    server, other = run_server(store, "data"), run_server(store, "other")
+    psql(server, "CREATE TABLE t AS SELECT g AS n, repeat('x', 1000) AS x FROM generate_series(1, 3000) g")
+
+    dump = server.exec_run(["pg_dump", "-h", DATA, "postgres"], timeout=60, demux=True)
+    assert dump.exit_code == 0, dump.output[1]
+    restored = other.exec_run(["psql", "-h", DATA, "-q", "postgres"], input=dump.output[0], timeout=60)
+
+    assert restored.exit_code == 0, restored.output
+    assert psql(other, "SELECT count(*), sum(n), sum(length(x)) FROM t") == "3000|4501500|3000000"
     server.remove(force=True)
+    assert [volume.name for volume in store.volumes.list()] == ["data", "other"]
+    again = store.containers.run(NAME, SERVER, volumes=[f"data:{DATA}"], detach=True)
+    await_server(again)
+    assert psql(again, "SELECT count(*) FROM t") == "3000"
