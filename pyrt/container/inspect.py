@@ -51,7 +51,7 @@ def inspect(kept: KeptContainer, condition: Condition, directory: str) -> dict[s
                 "WorkDir": f"{directory}/work",
             },
         },
-        "Mounts": [_mount(each) for each in kept.mounts],
+        "Mounts": [_mount(each, directory) for each in kept.mounts],
         "Config": _config(kept, options),
         "NetworkSettings": {"Networks": {}, "Ports": {}},
     }
@@ -134,9 +134,11 @@ def _bind(mount: Mount) -> str:
     return f"{os.fspath(mount.source or '')}:{mount.target}" + ":ro" * mount.read_only
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, directory: str) -> dict[str, Any]:
     source = os.fspath(mount.source or "")
-    name = {"Name": source, "Driver": "local"} if mount.type == "volume" else {}
+    name = {"Name": source, "Driver": mount.driver or "local"} if mount.type == "volume" else {}
+    if name:
+        source = f"{os.path.dirname(os.path.dirname(directory))}/volumes/{source}/_data"
     return {
         "Type": mount.type,
         **name,
