@@ -42,10 +42,10 @@ def run_options(options: CreateOptions) -> RunOptions:
     return cast(RunOptions, {**{name: value for name, value in options.items() if name not in _OWN}, "remove": False})
 
 
-def check_create(options: CreateOptions) -> tuple[RestartPolicy, LogConfig]:
+def check_create(options: Mapping[str, Any]) -> tuple[RestartPolicy, LogConfig]:
     """Check what is not RunOptions', and give the policy and the log. Raises InvalidOption."""
     for name in ("stdin_open", "stdin_once", "auto_remove"):
-        boolean(cast(Mapping[str, object], options).get(name) or False, name)
+        boolean(options.get(name) or False, name)
     if (seconds := options.get("stop_timeout")) is not None:
         integer(seconds, "stop_timeout", -1, 2**31 - 1)
     policy = parse_restart(options.get("restart_policy"))

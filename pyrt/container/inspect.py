@@ -98,7 +98,7 @@ def _config(kept: KeptContainer, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _host_config(kept: KeptContainer, options: Mapping[str, Any]) -> dict[str, Any]:
-    policy, log = check_create(options)  # type: ignore[arg-type] # the same mapping, read by its keys alone
+    policy, log = check_create(options)
     return {
         "Binds": [_bind(each) for each in kept.mounts] or None,
         "LogConfig": {"Type": log.driver, "Config": dict((options.get("log_config") or {}).get("Config") or {})},

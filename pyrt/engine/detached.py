@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyrt.container import (
     CreateOptions,
@@ -210,12 +210,10 @@ class Detached:
 
 def placed(options: CreateOptions) -> CreateOptions:
     """Give the options without the binds and volumes, which are found by now, and in the record with their names."""
-    found = options.copy()
-    for name in ("volumes", "volumes_from"):
-        found.pop(name, None)  # type: ignore[misc] # mypy wants literals
+    found = {name: value for name, value in options.items() if name not in ("volumes", "volumes_from")}
     mounts = [parse_mount(each) if isinstance(each, str) else each for each in options.get("mounts") or ()]
     found["mounts"] = [each for each in mounts if each.type == "tmpfs"]
-    return found
+    return cast(CreateOptions, found)
 
 
 def base_config(record: KeptContainer) -> ImageConfig:

@@ -48,7 +48,7 @@ class Engine:
         self._root = open_root(default_root() if root is None else os.path.abspath(root))
         self._rooms = Rooms(self._root, registries, cgroup_parent, owner=self)
         if cgroup_parent is not None:  # said here where it is wrong; else nothing about containers is loaded so far
-            self._rooms.runtime  # noqa: B018
+            _ = self._rooms.runtime
         self._owner = os.getpid()
         self._closed = False
 

@@ -55,11 +55,11 @@ def dressed(
             return raw
         size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
         if "+" in mode:
-            buffered: Any = io.BufferedRandom(raw, size)
+            buffered: io.BufferedRandom | io.BufferedReader | io.BufferedWriter = io.BufferedRandom(raw, size)
         else:
             buffered = io.BufferedReader(raw, size) if "r" in mode else io.BufferedWriter(raw, size)
         if not is_text:
-            return buffered  # type: ignore[no-any-return]
+            return buffered
         return io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline, line_buffering=buffering == 1)
     except BaseException:
         raw.close()
