@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,13 @@ def exists(pid: int) -> bool:
 
 def namespaces_of(mark: str) -> set[str]:
     """Give the PID namespaces of the processes with a mark, without this one's."""
-    return {os.readlink(f"/proc/{pid}/ns/pid") for pid in processes_with(mark)} - {os.readlink("/proc/self/ns/pid")}
+    found = set()
+    for pid in processes_with(mark):
+        with suppress(
+            FileNotFoundError
+        ):  # one on its way from fork to exec bears the mark of its parent, and has ended
+            found.add(os.readlink(f"/proc/{pid}/ns/pid"))
+    return found - {os.readlink("/proc/self/ns/pid")}
 
 
 def are_gone(mark: str) -> bool:
