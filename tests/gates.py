@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pyrt._native.mount import idmapped
 from pyrt.errors import PyrtError
+from pyrt.runtime.cgroups import Layout
 from pyrt.runtime.rootless import UserNamespaces, own_mappings
 
 __all__ = ["GATES", "GET_KEYRING_ID", "SESSION_KEYRING", "SYS_KEYCTL", "must_work", "postgres_directory", "why_shut"]
@@ -119,6 +120,13 @@ def _cgroup_v2() -> str | None:
     if lacking:
         return f"{group} has no controller {', '.join(sorted(lacking))}"
     return None if os.access(group, os.W_OK) else f"{group} is not delegated to this user"
+
+
+def _pids_limit() -> str | None:
+    hierarchies = Layout.detect().hierarchies
+    if any(each.base is not None and "pids" in each.controllers for each in hierarchies):
+        return None
+    return "in no hierarchy with the controller pids this user may make a cgroup"
 
 
 def _landlock() -> str | None:
@@ -245,6 +253,7 @@ GATES: dict[str, Callable[[], str | None]] = {
     "net": lambda: _run(*_unshare("--net"), "true"),
     "cgroup_v1": _cgroup_v1,
     "cgroup_v2": _cgroup_v2,
+    "pids_limit": _pids_limit,
     "landlock": _landlock,
     "seccomp": _seccomp,
     "newuidmap": _newuidmap,

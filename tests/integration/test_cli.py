@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.programs import Program
 from tests.terminal import Terminal
 
 TOP = Path(__file__).resolve().parents[2]
@@ -43,10 +44,10 @@ class Pyrt:
         """`pyrt run`, with the image in the place of the word "IMAGE"."""
         return self("run", *self.with_image(words), **arguments)
 
-    def popen(self, *words: str) -> subprocess.Popen[str]:
+    def popen(self, *words: str) -> Program[str]:
         """Start `pyrt run`."""
         command = [*self.command, "run", *self.with_image(words)]
-        return subprocess.Popen(
+        return Program(
             command,
             env=self.environment,
             stdin=subprocess.DEVNULL,

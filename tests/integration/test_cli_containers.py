@@ -16,6 +16,7 @@ import pytest
 from pyrt import Engine
 from tests.hosts import TOP, eventually
 from tests.kept_engine import IMAGE, kept_engine
+from tests.programs import Program
 
 pytestmark = pytest.mark.needs("overlay")
 FOREVER = ("sleep", "1000")
@@ -39,9 +40,9 @@ class Pyrt:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    def popen(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def popen(self, *words: str, stdin: int = subprocess.DEVNULL) -> Program[bytes]:
         command, pipe = [*self.command, *words], subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=pipe, stderr=pipe)
+        return Program(command, env=self.environment, stdin=stdin, stdout=pipe, stderr=pipe)
 
     def run(self, name: str, *words: str, flags: tuple[str, ...] = ()) -> str:
         return self.ok("run", "-d", "--name", name, *flags, IMAGE, *words).strip()

@@ -16,6 +16,7 @@ import pytest
 from pyrt.oci.digest import Digest
 from tests.hosts import eventually
 from tests.images import MemoryMedium, add_image, tar
+from tests.programs import Program
 from tests.registries import Fault, ScriptedRegistry
 from tests.terminal import Terminal
 
@@ -42,8 +43,8 @@ class Pyrt:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    def popen(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def popen(self, *words: str) -> Program[str]:
+        return Program(
             [*self.command, *words],
             env=self.environment,
             stdin=subprocess.DEVNULL,
