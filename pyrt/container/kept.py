@@ -66,8 +66,8 @@ class KeptStore:
         except FileNotFoundError:
             return
         with self._database.read() as tx:
-            strays = [id for id in there if _ID.fullmatch(id) and not self._records.has(tx, id)]
-        for id in strays:
+            strays = there - self._records.keys(tx)
+        for id in filter(_ID.fullmatch, strays):
             if (lock := FileLock.attempt(self._lock(id))) is None:
                 continue  # somebody makes or removes it at this moment
             with lock:

@@ -38,7 +38,7 @@ def from_version_1(record: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class KeptContainer:
-    """One container; `chain` are the ChainIDs of its image's layers.
+    """One container; `layers` are the ChainIDs of its image, as text.
 
     `settings` is its image's configuration with what its options changed, `base` the image's own, both in JSON.
     `words` and `options` are what it was asked for with. `has_run` says that another process than a monitor has run
@@ -51,7 +51,7 @@ class KeptContainer:
     name: str
     image: str
     image_id: Digest | None
-    chain: tuple[Digest, ...]
+    layers: tuple[str, ...]
     lowers: tuple[str, ...]
     settings: Mapping[str, Any]
     args: tuple[str, ...]
@@ -88,7 +88,7 @@ class KeptContainer:
             "name": self.name,
             "image": self.image,
             "image_id": str(self.image_id or ""),
-            "chain": [str(each) for each in self.chain],
+            "chain": list(self.layers),
             "lowers": [os.fsencode(each) for each in self.lowers],
             "config": self.settings,
             "args": [os.fsencode(each) for each in self.args],
@@ -112,7 +112,7 @@ class KeptContainer:
             record["name"],
             record["image"],
             Digest.parse(record["image_id"]) if record["image_id"] else None,
-            tuple(Digest.parse(each) for each in record["chain"]),
+            tuple(record["chain"]),
             tuple(os.fsdecode(each) for each in record["lowers"]),
             record["config"],
             tuple(os.fsdecode(each) for each in record["args"]),

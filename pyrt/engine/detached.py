@@ -33,7 +33,7 @@ from pyrt.runtime.protocol import Policy, StartFlag
 from pyrt.snapshot import Merged, Overlay
 
 if TYPE_CHECKING:
-    from pyrt.container import Draft
+    from pyrt.container import Draft, RunOptions
     from pyrt.engine.launcher import Launcher
     from pyrt.image import ImageView
     from pyrt.layer import Root
@@ -75,22 +75,7 @@ class Detached:
             name, lowers = options.get("name") or container_id[:12], view.lowers(user_namespace=in_userns)
             draft, volumes = self._launcher.volumes(draft, lowers, name, is_passing=False)
             undo.callback(volumes.undo)
-            record = new_container(
-                container_id,
-                name,
-                image=view.name,
-                image_id=view.image_id,
-                chain=view.chain,
-                lowers=lowers,
-                settings=kept_config(view.config, args, asked),
-                args=draft.spec.process.args,
-                in_user_namespace=in_userns,
-                base=config_to_json(view.config),
-                words=None if args is None else tuple(os.fspath(each) for each in args),
-                options=options_to_document(placed(options)),
-                mounts=draft.passed_on,
-                anonymous=volumes.anonymous,
-            )
+            record = describe(view, draft, args, options, container_id, in_userns, volumes.anonymous)
             self._make(record)
             undo.pop_all()
             volumes.ended()
@@ -208,7 +193,7 @@ class Detached:
         )
 
 
-def placed(options: CreateOptions) -> CreateOptions:
+def placed(options: RunOptions | CreateOptions) -> CreateOptions:
     """Give the options without the binds and volumes, which are found by now, and in the record with their names."""
     found = {name: value for name, value in options.items() if name not in ("volumes", "volumes_from")}
     mounts = [parse_mount(each) if isinstance(each, str) else each for each in options.get("mounts") or ()]
@@ -221,6 +206,37 @@ def base_config(record: KeptContainer) -> ImageConfig:
     if record.base is None:
         raise Unsupported(f"a start of container {record.name}", "an older pyrt made it: make another")
     return config_from_json(record.base)
+
+
+def describe(
+    view: ImageView,
+    draft: Draft,
+    args: Args | None,
+    options: RunOptions | CreateOptions,
+    container_id: str,
+    in_user_namespace: bool,
+    anonymous: tuple[str, ...],
+    *,
+    has_run: bool = False,
+) -> KeptContainer:
+    """Give the record of a container of now, of a draft whose volumes were found."""
+    return new_container(
+        container_id,
+        options.get("name"),
+        image=view.name,
+        image_id=view.image_id,
+        layers=tuple(map(str, view.chain)),
+        lowers=view.lowers(user_namespace=in_user_namespace),
+        settings=kept_config(view.config, args, options),
+        args=draft.spec.process.args,
+        in_user_namespace=in_user_namespace,
+        base=config_to_json(view.config),
+        words=None if args is None else tuple(os.fspath(each) for each in args),
+        options=options_to_document(placed(options)),
+        mounts=draft.passed_on,
+        anonymous=anonymous,
+        has_run=has_run,
+    )
 
 
 def check_keepable(view: ImageView, snapshotter: Snapshotter) -> bool:

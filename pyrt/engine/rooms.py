@@ -177,28 +177,10 @@ class Rooms:
         anonymous: tuple[str, ...] = (),
     ) -> Kept:
         """Record a container that is to stay when its program has ended. Raises NameInUse, Unsupported."""
-        from pyrt.container import kept_config, new_container, options_to_document
-        from pyrt.engine.detached import check_keepable
-        from pyrt.oci.image import config_to_json
+        from pyrt.engine.detached import check_keepable, describe
 
         in_userns = check_keepable(view, snapshotter)
-        record = new_container(
-            container_id,
-            options.get("name"),
-            image=view.name,
-            image_id=view.image_id,
-            chain=view.chain,
-            lowers=view.lowers(user_namespace=in_userns),
-            settings=kept_config(view.config, args, options),
-            args=draft.spec.process.args,
-            in_user_namespace=in_userns,
-            base=config_to_json(view.config),
-            words=None if args is None else tuple(os.fspath(each) for each in args),
-            options=options_to_document(options),
-            has_run=True,
-            mounts=draft.passed_on,
-            anonymous=anonymous,
-        )
+        record = describe(view, draft, args, options, container_id, in_userns, anonymous, has_run=True)
         return Kept(self._kept, self._uppers(user_namespace=in_userns), record, self._kept.add(record))
 
     def close(self) -> None:
@@ -253,7 +235,9 @@ class Rooms:
         ]
 
     def _pinned(self, tx: Transaction) -> Iterable[Digest]:
-        return [chain_id for each in self._kept.items(tx) for chain_id in each.chain]
+        from pyrt.oci.digest import Digest
+
+        return [Digest.parse(layer) for each in self._kept.items(tx) for layer in each.layers]
 
     def _emit(self, action: str, container: KeptContainer, attributes: dict[str, Any]) -> None:
         """Add what was done to a container to the events of the root."""

@@ -56,6 +56,10 @@ class Records(Generic[T]):
         """Whether a key has a value."""
         return bool(tx.execute("SELECT 1 FROM records WHERE kind = ? AND key = ?", self._kind, key))
 
+    def keys(self, tx: Transaction) -> frozenset[str]:
+        """Give all keys, without reading a value."""
+        return frozenset(key for (key,) in tx.execute("SELECT key FROM records WHERE kind = ?", self._kind))
+
     def put(self, tx: Transaction, key: str, value: T) -> None:
         """Set the value of a key, in a write transaction."""
         tx.require_write()

@@ -206,3 +206,16 @@ def test_a_container_does_not_hide_its_image_from_an_export(store: Engine) -> No
 
     with tarfile.open(fileobj=io.BytesIO(b"".join(store.containers.get("box").export()))) as tar:
         assert "etc/passwd" in tar.getnames()
+
+
+def test_what_a_program_was_run_with_is_there_when_it_is_started_again(store: Engine) -> None:
+    script = "echo x >> /data/f; cat /data/f"
+    store.run(IMAGE, ["sh", "-c", script], remove=False, name="box", volumes=["data:/data"], environment={"B": "2"})
+    container = store.containers.get("box")
+
+    container.start()
+
+    assert container.wait(30) == {"StatusCode": 0}
+    assert container.logs() == b"x\nx\n"
+    container.remove()
+    store.volumes.get("data").remove()
