@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyrt.cli.complete import container_names, image_names, names_of_both
+from pyrt.cli.documents import Labels, lines
 from pyrt.cli.format import complain
 from pyrt.cli.shared import opened, verb
 from pyrt.cli.template_values import Null
@@ -68,7 +68,7 @@ def show(root: str | None, names: Sequence[str], kinds: Sequence[str], form: str
             found, error = _find(engine, name, kinds)
             documents += [found] if found is not None else []
             missing += [str(error)] if found is None else []
-    for line in _lines(documents, form):
+    for line in lines(documents, form, _typed):
         click.echo(line)
     for each in missing:
         complain(each)
@@ -88,18 +88,6 @@ def _find(engine: Engine, name: str, kinds: Sequence[str]) -> tuple[dict[str, An
     return None, NotFound(f"no such object: {name}") if len(kinds) > 1 else why
 
 
-def _lines(documents: Sequence[dict[str, Any]], form: str | None) -> list[str]:
-    """Give a JSON list, or what a template makes of each document."""
-    if form in (None, "", "json"):
-        shape: dict[str, Any] = {"separators": (",", ":")} if form else {"indent": 4}
-        return [json.dumps(documents, ensure_ascii=False, **shape)]
-    from pyrt.cli.template import compile_template
-
-    assert form is not None
-    template = compile_template(form)
-    return [template.render(_typed(document)) for document in documents]
-
-
 class _Config(dict[str, Any]):
     """The config of an image, where fields that are absent are empty: most images name only what they set."""
 
@@ -107,17 +95,10 @@ class _Config(dict[str, Any]):
         return _ABSENT[key]
 
 
-class _Labels(dict[str, Any]):
-    """A map whose keys are no fields: one that is absent is no mistake."""
-
-    def __missing__(self, key: str) -> None:
-        return None
-
-
 def _typed(document: dict[str, Any]) -> dict[str, Any]:
     """Give a document whose config has the types that docker's templates see."""
     config = {key: _ABSENT.get(key) if value is None else value for key, value in document["Config"].items()}
     for key, value in config.items():
         if isinstance(value, dict):
-            config[key] = _Labels(value)
+            config[key] = Labels(value)
     return document | {"Config": _Config(config)}

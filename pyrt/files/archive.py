@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from pyrt.errors import InvalidArgument, NotFound, SyscallError
 from pyrt.files.extract import extract
-from pyrt.files.paths import ABSENT, ContainerPath, canonical, lookup, text_of
+from pyrt.files.paths import ContainerPath, canonical, located, names_directory, text_of
 from pyrt.files.tree import VANISHED, Entry, entries, pieces, sized
 from pyrt.layer import Root
 
@@ -124,20 +124,12 @@ class _Ending:
 
 
 def _located(root: Root, text: str, *, follow: bool = False) -> tuple[str, os.stat_result]:
-    """Find what is at a path; a link at its end is followed where a slash or a dot is behind it."""
-    is_directory = text.endswith("/") or posixpath.basename(text) in (".", "..")
-    try:
-        real = canonical(root, text, follow=follow or is_directory)
-        status = lookup(root, real, follow=False)
-    except SyscallError as e:
-        if e.errno not in ABSENT:
-            raise
-        status = None
-    if status is None:
+    found = located(root, text, follow=follow)
+    if found is None:
         raise NotFound(f"could not find the file {text} in the container")
-    if is_directory and not stat.S_ISDIR(status.st_mode):
+    if names_directory(text) and not stat.S_ISDIR(found[1].st_mode):
         raise InvalidArgument(f"{text} is not a directory", argument="path")
-    return real, status
+    return found
 
 
 def _archive(root: Root, top: str, name: str) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from pyrt.errors import Conflict, InvalidArgument, NotFound, SyscallError
-from pyrt.files.paths import ABSENT, ContainerPath, canonical, lookup, text_of
+from pyrt.files.paths import ABSENT, ContainerPath, canonical, located, lookup, names_directory, text_of
 from pyrt.files.tree import VANISHED, Entry, entries, pieces, sized
 from pyrt.layer import LocalRoot, Root
 
@@ -81,7 +81,7 @@ class _Plan:
         """Decide by docker's rules. Raises NotFound, InvalidArgument."""
         real, status = _there(source, path, follow)
         is_directory = stat.S_ISDIR(status.st_mode)
-        if _names_directory(path) and not is_directory:
+        if names_directory(path) and not is_directory:
             raise InvalidArgument(f"{path} is not a directory", argument=argument)
         try:
             place = canonical(target, destination)
@@ -91,12 +91,12 @@ class _Plan:
             above = posixpath.dirname(destination.rstrip("/"))
             raise NotFound(f"no such directory: {above}") from e
         there = lookup(target, place, follow=False)
-        if there is None and _names_directory(destination) and not is_directory:
+        if there is None and names_directory(destination) and not is_directory:
             raise NotFound(f"the destination directory must exist: {destination}")
         if there is not None and stat.S_ISDIR(there.st_mode):
             if not (is_directory and posixpath.basename(path) == "."):
                 place = f"{place.rstrip('/')}/{_name(path, real)}".rstrip("/") or "/"
-        elif there is not None and _names_directory(destination):
+        elif there is not None and names_directory(destination):
             raise InvalidArgument(f"{destination} is not a directory", argument=other)
         elif there is not None and is_directory:
             raise InvalidArgument(f"cannot copy a directory to a file: {destination}", argument=other)
@@ -222,20 +222,10 @@ def _host() -> Iterator[Root]:
 
 
 def _there(root: Root, path: str, follow: bool) -> tuple[str, os.stat_result]:
-    try:
-        real = canonical(root, path, follow=follow or _names_directory(path))
-        status = lookup(root, real, follow=False)
-    except SyscallError as e:
-        if e.errno not in ABSENT:
-            raise
-        status = None
-    if status is None:
+    found = located(root, path, follow=follow)
+    if found is None:
         raise NotFound(f"no such file or directory: {path}")
-    return real, status
-
-
-def _names_directory(path: str) -> bool:
-    return path.endswith("/") or posixpath.basename(path) in (".", "..")
+    return found
 
 
 def _name(path: str, real: str) -> str:

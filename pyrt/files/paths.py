@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
 from pathlib import PurePosixPath
 
 from pyrt.errors import InvalidArgument, SyscallError
 from pyrt.layer import Root
 
-__all__ = ["ABSENT", "ContainerPath", "canonical", "lookup", "text_of"]
+__all__ = ["ABSENT", "ContainerPath", "canonical", "located", "lookup", "names_directory", "text_of"]
 
 ContainerPath = str | PurePosixPath
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -68,3 +69,23 @@ def canonical(root: Root, path: str, *, follow: bool = True) -> str:
         at = "" if target.startswith("/") else at
         rest += [part for part in target.split("/") if part not in ("", ".")][::-1]
     return at or "/"
+
+
+def located(root: Root, path: str, *, follow: bool) -> tuple[str, os.stat_result] | None:
+    """Find what is at a path: its place without links on the way, and its status; None where there is nothing.
+
+    A link at its end is followed where `follow` says so, or a slash or a dot is behind it.
+    """
+    try:
+        real = canonical(root, path, follow=follow or names_directory(path))
+        status = lookup(root, real, follow=False)
+    except SyscallError as e:
+        if e.errno not in ABSENT:
+            raise
+        status = None
+    return None if status is None else (real, status)
+
+
+def names_directory(path: str) -> bool:
+    """Say whether a path can be nothing but a directory's."""
+    return path.endswith("/") or posixpath.basename(path) in (".", "..")

@@ -19,10 +19,9 @@ from pyrt.errors import Unavailable
 from pyrt.runtime.link import Link
 from pyrt.runtime.protocol import PACKET, Order
 from tests.hosts import eventually, processes_with
-from tests.kept_engine import IMAGE, descriptors, kept_engine, monitor, place, sh
+from tests.kept_engine import FOREVER, IMAGE, descriptors, kept_engine, monitor, place, sh
 
 pytestmark = pytest.mark.needs("overlay")
-FOREVER = ["sleep", "1000"]
 
 
 @pytest.fixture

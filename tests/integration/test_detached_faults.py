@@ -25,10 +25,9 @@ from pyrt.runtime.link import Link
 from pyrt.runtime.protocol import MAGIC, STATE, Order
 from pyrt.state import FileLock
 from tests.hosts import TOP, eventually, processes_with
-from tests.kept_engine import IMAGE, kept_engine, monitor, place, sh
+from tests.kept_engine import FOREVER, IMAGE, kept_engine, monitor, place, sh
 
 pytestmark = pytest.mark.needs("overlay")
-FOREVER = ["sleep", "1000"]
 
 
 @pytest.fixture
